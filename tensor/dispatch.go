@@ -1,0 +1,73 @@
+package tensor
+
+import "unsafe"
+
+const (
+	// vectorBytes is what one turn of an assembly kernel writes, and the least it can be given.
+	vectorBytes = 32
+	// stretch bounds one call of an assembly kernel. The scheduler cannot interrupt assembly, and
+	// a garbage collection waits for every goroutine: this is about 0.1 ms from memory.
+	stretch = 1 << 20
+)
+
+// kernel reduces vectors of one type with one operation. vector is nil where only the loop exists.
+type kernel struct {
+	vector func(dst, a, b unsafe.Pointer, n uintptr) // n >= vectorBytes, any whole elements
+	loop   func(dst, a, b []byte)
+}
+
+// divider divides vectors of one floating-point type by a count.
+type divider struct {
+	vector func(dst unsafe.Pointer, n uintptr, count int) // n >= vectorBytes
+	loop   func(dst []byte, count int)
+}
+
+// kernels is everything that one path through the machine offers.
+type kernels struct {
+	reduce [typeCount][opCount]kernel
+	finish [typeCount]divider
+}
+
+// active is the path in use: chosen once at start, exchanged only by tests.
+var active = fastest()
+
+// use makes k the active path and returns what restores the one before.
+func use(k *kernels) (restore func()) {
+	before := active
+	active = k
+	return func() { active = before }
+}
+
+func (k *kernel) run(dst, a, b []byte) {
+	if k.vector == nil || len(dst) < vectorBytes {
+		k.loop(dst, a, b)
+		return
+	}
+	for len(dst) > stretch {
+		k.vector(start(dst), start(a), start(b), stretch)
+		dst, a, b = dst[stretch:], a[stretch:], b[stretch:]
+	}
+	if len(dst) < vectorBytes {
+		k.loop(dst, a, b)
+		return
+	}
+	k.vector(start(dst), start(a), start(b), uintptr(len(dst)))
+}
+
+func (d *divider) run(dst []byte, count int) {
+	if d.vector == nil || len(dst) < vectorBytes {
+		d.loop(dst, count)
+		return
+	}
+	for len(dst) > stretch {
+		d.vector(start(dst), stretch, count)
+		dst = dst[stretch:]
+	}
+	if len(dst) < vectorBytes {
+		d.loop(dst, count)
+		return
+	}
+	d.vector(start(dst), uintptr(len(dst)), count)
+}
+
+func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
