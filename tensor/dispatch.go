@@ -12,13 +12,16 @@ const (
 
 // kernel reduces vectors of one type with one operation. vector is nil where only the loop exists.
 type kernel struct {
-	vector func(dst, a, b unsafe.Pointer, n uintptr) // n >= vectorBytes, any whole elements
+	vector vectorFunc
 	loop   func(dst, a, b []byte)
 }
 
+// vectorFunc is a kernel in assembly, for n >= vectorBytes bytes of whole elements.
+type vectorFunc func(dst, a, b *byte, n uintptr)
+
 // divider divides vectors of one floating-point type by a count.
 type divider struct {
-	vector func(dst unsafe.Pointer, n uintptr, count int) // n >= vectorBytes
+	vector func(dst *byte, n uintptr, count int) // n >= vectorBytes
 	loop   func(dst []byte, count int)
 }
 
@@ -44,14 +47,14 @@ func (k *kernel) run(dst, a, b []byte) {
 		return
 	}
 	for len(dst) > stretch {
-		k.vector(start(dst), start(a), start(b), stretch)
+		k.vector(unsafe.SliceData(dst), unsafe.SliceData(a), unsafe.SliceData(b), stretch)
 		dst, a, b = dst[stretch:], a[stretch:], b[stretch:]
 	}
 	if len(dst) < vectorBytes {
 		k.loop(dst, a, b)
 		return
 	}
-	k.vector(start(dst), start(a), start(b), uintptr(len(dst)))
+	k.vector(unsafe.SliceData(dst), unsafe.SliceData(a), unsafe.SliceData(b), uintptr(len(dst)))
 }
 
 func (d *divider) run(dst []byte, count int) {
@@ -60,14 +63,12 @@ func (d *divider) run(dst []byte, count int) {
 		return
 	}
 	for len(dst) > stretch {
-		d.vector(start(dst), stretch, count)
+		d.vector(unsafe.SliceData(dst), stretch, count)
 		dst = dst[stretch:]
 	}
 	if len(dst) < vectorBytes {
 		d.loop(dst, count)
 		return
 	}
-	d.vector(start(dst), uintptr(len(dst)), count)
+	d.vector(unsafe.SliceData(dst), uintptr(len(dst)), count)
 }
-
-func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

@@ -1,3 +1,5 @@
+//go:build !amd64 || noasm
+
 package tensor
 
 // fastest returns the only path of this build: the plain loops.

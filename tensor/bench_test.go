@@ -1,0 +1,73 @@
+package tensor
+
+import (
+	"fmt"
+	"testing"
+)
+
+func benchmarkPaths(b *testing.B, run func(b *testing.B)) {
+	for _, p := range paths() {
+		b.Run("path="+p.name, func(b *testing.B) {
+			defer use(p.kernels)()
+			run(b)
+		})
+	}
+}
+
+func benchmarkData(t Type, n int) (dst, x, y []byte) {
+	dst, x, y = AllocBytes(n), AllocBytes(n), AllocBytes(n)
+	for i := range x {
+		x[i], y[i] = byte(i%61), byte(i%59) // ordinary numbers of every type, no NaN
+	}
+	return dst, x, y
+}
+
+// BenchmarkReduce reports the bytes of one array a second; memory traffic is three times that.
+func BenchmarkReduce(b *testing.B) {
+	for _, t := range Types() {
+		for _, op := range Ops()[:4] {
+			for _, n := range []int{256 << 10, 16 << 20} {
+				b.Run(fmt.Sprintf("type=%v/op=%v/bytes=%d", t, op, n), func(b *testing.B) {
+					dst, x, y := benchmarkData(t, n)
+					benchmarkPaths(b, func(b *testing.B) {
+						b.SetBytes(int64(n))
+						for b.Loop() {
+							op.Reduce(t, dst, x, y)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkReduceInPlace is the form that an allreduce runs: dst is an operand.
+func BenchmarkReduceInPlace(b *testing.B) {
+	for _, t := range []Type{F64, F32, F16, BF16} {
+		for _, n := range []int{64, 4 << 10, 256 << 10, 16 << 20} {
+			b.Run(fmt.Sprintf("type=%v/op=max/bytes=%d", t, n), func(b *testing.B) {
+				_, x, y := benchmarkData(t, n)
+				benchmarkPaths(b, func(b *testing.B) {
+					b.SetBytes(int64(n))
+					for b.Loop() {
+						Max.Reduce(t, x, x, y)
+					}
+				})
+			})
+		}
+	}
+}
+
+func BenchmarkFinish(b *testing.B) {
+	for _, t := range []Type{F64, F32, F16, BF16} {
+		b.Run(fmt.Sprintf("type=%v/bytes=%d", t, 256<<10), func(b *testing.B) {
+			dst, _, _ := benchmarkData(t, 256<<10)
+			benchmarkPaths(b, func(b *testing.B) {
+				b.SetBytes(256 << 10)
+				for b.Loop() {
+					Avg.Finish(t, dst, 1) // by one: the numbers stay ordinary
+				}
+			})
+		})
+	}
+}
