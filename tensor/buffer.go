@@ -28,8 +28,8 @@ func View[T Element](b []byte) []T {
 	size := unsafe.Sizeof(*new(T))
 	p := unsafe.Pointer(unsafe.SliceData(b))
 	if len(b) > 0 && (uintptr(p)|uintptr(len(b)))&(size-1) != 0 {
-		panic(fmt.Sprintf("tensor: View[%v] of %d bytes at %p: length and address must be multiples of %d",
-			TypeOf[T](), len(b), p, size))
+		panic(fmt.Sprintf("tensor: View[%v] of %d bytes at %p: "+
+			"length and address must be multiples of %d", TypeOf[T](), len(b), p, size))
 	}
 	if b == nil {
 		return nil
@@ -39,7 +39,8 @@ func View[T Element](b []byte) []T {
 
 // view is View for callers that have checked length and alignment.
 func view[T Element](b []byte) []T {
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b))/unsafe.Sizeof(*new(T)))
+	p := (*T)(unsafe.Pointer(unsafe.SliceData(b)))
+	return unsafe.Slice(p, uintptr(len(b))/unsafe.Sizeof(*p))
 }
 
 // Alloc returns n zero elements of ordinary garbage-collected memory that starts at a multiple of

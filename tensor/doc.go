@@ -7,8 +7,8 @@
 // A vector is a []byte with a [Type] beside it, in the byte order of the host; [Bytes] and [View]
 // convert between that and a typed slice without copying. Nine types exist. Float16 is IEEE 754
 // binary16, BFloat16 is the upper half of a binary32; both are storage formats, computed in float32
-// and rounded once (to nearest, ties to even) after every operation. A float32 has more than twice
-// the precision of either plus two bits, so that one rounding equals the correctly rounded result
+// and rounded (to nearest, ties to even) after every operation. A float32 has at least twice the
+// precision of either plus two bits, so that sums and products equal the correctly rounded results
 // of the narrow type.
 //
 // # Operations and their exact results

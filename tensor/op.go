@@ -50,10 +50,10 @@ type function struct {
 
 // Func makes an operation of a user's function, defined for vectors of T only.
 //
-// f sets dst[i] to a[i] op b[i] for every i; the three slices have equal length, and dst may be a or
-// b itself (never a shifted part of them). The operation must be associative and commutative, and
-// f must not keep the slices; it may be called from several goroutines at once. All ranks must pass
-// the same name, which is all that a mismatch check can compare.
+// f sets dst[i] to a[i] op b[i] for every i; the three slices have equal length, and dst may be a
+// or b itself (never a shifted part of them). The operation must be associative and commutative,
+// and f must not keep the slices; it may be called from several goroutines at once. All ranks must
+// pass the same name, which is all that a mismatch check can compare.
 //
 // An empty name or a nil f gives an operation that [Op.Supports] refuses for every type.
 func Func[T Element](name string, f func(dst, a, b []T)) Op {
@@ -114,18 +114,18 @@ func (o Op) Supports(t Type) error {
 	}
 	switch {
 	case !t.Valid():
-		return refuse("the element type is not valid", "use one of the types of tensor.Types")
+		return refuse("the element type is not valid", "use one of Types")
 	case o.code == 0:
-		return refuse("the operation is the zero value", "use one of tensor.Ops or tensor.Func")
+		return refuse("it is the zero value", "use one of Ops or Func")
 	case o.code == codeAvg && !t.float():
 		return refuse("an average of integers is not an integer", "reduce with sum and divide")
 	case o.code != codeUser:
 		return nil
 	case o.fn.call == nil:
-		return refuse("it has no name or no function", "pass both to tensor.Func")
+		return refuse("it has no name or no function", "pass both to Func")
 	case o.fn.typ != t:
 		return refuse("the function is defined for "+o.fn.typ.String()+" only",
-			"make one with tensor.Func for this type")
+			"make one with Func for this type")
 	}
 	return nil
 }
@@ -140,5 +140,5 @@ type UnsupportedError struct {
 
 // Error names operation, type, reason and remedy.
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("tensor: operation %v does not support type %v: %s; %s", e.Op, e.Type, e.Reason, e.Remedy)
+	return fmt.Sprintf("tensor: no operation %v for type %v: %s; %s", e.Op, e.Type, e.Reason, e.Remedy)
 }

@@ -52,6 +52,6 @@ func (e *CountError) Error() string {
 	if e.Count < 0 {
 		return fmt.Sprintf("tensor: counts[%d] is %d: a count cannot be negative", e.Index, e.Count)
 	}
-	return fmt.Sprintf("tensor: counts[%d] is %d: added to the %d elements before it, it overflows int",
+	return fmt.Sprintf("tensor: counts[%d] is %d: with the %d elements before it, it overflows int",
 		e.Index, e.Count, e.Before)
 }

@@ -15,7 +15,10 @@ type path struct {
 
 // paths returns the path that this machine chooses and the plain loops, which every other must
 // agree with.
-func paths() []path { return []path{{"asm", fastest()}, {"go", loops()}} }
+func paths() []path { return append([]path{{"asm", fastest()}, {"go", loops()}}, lesserPaths...) }
+
+// lesserPaths are those of lesser processors of this architecture.
+var lesserPaths []path
 
 // eachPath runs f once with each path active.
 func eachPath(t *testing.T, f func(t *testing.T)) {
@@ -108,7 +111,9 @@ func specials(t Type) []uint64 {
 	}
 	bits := 8 * t.Size()
 	mask := uint64(math.MaxUint64) >> (64 - bits)
-	for _, base := range []uint64{0, 1 << (bits / 2), 1 << (bits - 1), 1 << (bits/2 - 1), 0x5555555555555555} {
+	for _, base := range []uint64{
+		0, 1 << (bits / 2), 1 << (bits - 1), 1 << (bits/2 - 1), 0x5555555555555555,
+	} {
 		for _, d := range []uint64{0, 1, 2, 3, 10} {
 			out = append(out, (base+d)&mask, (base-d)&mask)
 		}

@@ -25,11 +25,12 @@ func (o Op) Reduce(t Type, dst, a, b []byte) {
 	}
 }
 
-// Finish completes a reduction of n contributions in place: Avg divides every element by n, rounded
-// once (Float16 and BFloat16 are divided in float32, whose nearest number stands for an n beyond
-// 2^24); other operations have nothing to do. It is applied once to each element of the result,
-// after the last Reduce. dst has whole elements of t and starts aligned for t; it panics where
-// Reduce would, and if n is not positive.
+// Finish completes a reduction of n contributions in place: Avg divides every element by n, the
+// other operations have nothing to do. F64 is divided in float64; the others in float32, where the
+// nearest number stands for an n beyond 2^24, and F16 and BF16 are then rounded to their type. It
+// is a true division, not a product with the reciprocal. It is applied once to each element of the
+// result, after the last Reduce. dst has whole elements of t and starts aligned for t; Finish
+// panics where Reduce would, and if n is not positive.
 func (o Op) Finish(t Type, dst []byte, n int) {
 	if n < 1 {
 		panic(fmt.Sprintf("tensor: Finish of %d contributions: want 1 or more", n))

@@ -101,7 +101,7 @@ func TestReduceEveryLength(t *testing.T) {
 			for n := range 131 {
 				for _, elements := range []int{0, 1, 3} {
 					offset := elements * typ.Size()
-					a, b := newGuarded(n*typ.Size(), offset), newGuarded(n*typ.Size(), typ.Size()-offset%typ.Size())
+					a, b := newGuarded(n*typ.Size(), offset), newGuarded(n*typ.Size(), typ.Size())
 					fill(typ, rng, a.data)
 					fill(typ, rng, b.data)
 					forms(t, op, typ, a.data, b.data, loopReduce(op, typ, a.data, b.data), offset)
@@ -119,12 +119,14 @@ func TestReduceAcrossStretches(t *testing.T) {
 	rng := newRand(2)
 	for _, typ := range Types() {
 		a, b := filled(typ, rng, (stretch+256)/typ.Size()), filled(typ, rng, (stretch+256)/typ.Size())
-		for _, n := range []int{stretch - 8, stretch, stretch + 8, stretch + 24, stretch + 32, stretch + 40} {
+		for _, more := range []int{-8, 0, 8, 24, 32, 40} {
+			n := stretch + more
 			want := loopReduce(Max, typ, a[:n], b[:n])
 			got := AllocBytes(n)
 			Max.Reduce(typ, got, a[:n], b[:n])
 			if !bytes.Equal(got, want) {
-				t.Errorf("max %v of %d bytes: element %d differs from the loop", typ, n, firstDifference(typ, got, want))
+				t.Errorf("max %v of %d bytes: element %d differs from the loop",
+					typ, n, firstDifference(typ, got, want))
 			}
 			if Avg.Supports(typ) != nil {
 				continue
@@ -133,7 +135,8 @@ func TestReduceAcrossStretches(t *testing.T) {
 			copy(got, a[:n])
 			Avg.Finish(typ, got, 3)
 			if !bytes.Equal(got, want) {
-				t.Errorf("finish %v of %d bytes: element %d differs from the loop", typ, n, firstDifference(typ, got, want))
+				t.Errorf("finish %v of %d bytes: element %d differs from the loop",
+					typ, n, firstDifference(typ, got, want))
 			}
 		}
 	}
@@ -179,7 +182,8 @@ func TestFinish(t *testing.T) {
 						want = referenceQuotient(typ, want, count)
 					}
 					if got := get(typ, g.data, i); got != want {
-						t.Fatalf("%v %v: %#x finished for %d = %#x, want %#x", op, typ, get(typ, before, i), count, got, want)
+						t.Fatalf("%v %v: %#x finished for %d = %#x, want %#x",
+							op, typ, get(typ, before, i), count, got, want)
 					}
 				}
 			}
@@ -296,7 +300,8 @@ func FuzzReduce(f *testing.F) {
 		want := loopFinish(op, typ, a, count)
 		op.Finish(typ, a, count)
 		if !bytes.Equal(a, want) {
-			t.Fatalf("%v %v finished for %d: element %d differs", op, typ, count, firstDifference(typ, a, want))
+			t.Fatalf("%v %v finished for %d: element %d differs",
+				op, typ, count, firstDifference(typ, a, want))
 		}
 	})
 }

@@ -90,7 +90,9 @@ func (f format) nearest(v *big.Float, negativeZero bool) uint64 {
 		return new(big.Float).SetPrec(2400).SetFloat64(f.value(bits))
 	}
 	// The first number above v, and the one below it: bits of one sign are in order.
-	above := uint64(sort.Search(int(f.inf()), func(i int) bool { return number(uint64(i)).Cmp(magnitude) > 0 }))
+	above := uint64(sort.Search(int(f.inf()), func(i int) bool {
+		return number(uint64(i)).Cmp(magnitude) > 0
+	}))
 	below := above - 1
 	toBelow := new(big.Float).Sub(magnitude, number(below))
 	toAbove := new(big.Float).Sub(number(above), magnitude)

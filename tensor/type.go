@@ -40,7 +40,10 @@ var otherTypeNames = map[string]Type{
 	"int8": I8, "uint8": U8, "int32": I32, "int64": I64, "uint64": U64,
 }
 
-var typeSizes = [typeCount]uint8{F64: 8, F32: 4, F16: 2, BF16: 2, I8: 1, U8: 1, I32: 4, I64: 8, U64: 8}
+var typeSizes = [typeCount]uint8{
+	F64: 8, F32: 4, F16: 2, BF16: 2,
+	I8: 1, U8: 1, I32: 4, I64: 8, U64: 8,
+}
 
 // Size returns the bytes of one element, 0 for an invalid type.
 func (t Type) Size() int {
@@ -93,7 +96,8 @@ type NameError struct {
 
 // Error names the unknown name and the known ones.
 func (e *NameError) Error() string {
-	return fmt.Sprintf("tensor: unknown %s %q, use one of %s", e.Kind, e.Name, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("tensor: unknown %s %q, use one of %s",
+		e.Kind, e.Name, strings.Join(e.Known, ", "))
 }
 
 // TypeOf returns the Type of T. It allocates nothing and compiles to a few comparisons.

@@ -30,8 +30,10 @@ func (e *emitter) halves() {
 			return narrow(low, high)
 		}
 	})
-	e.binary("minF16", "minimum(a[i], b[i])", 2, func() lane { return e.extremeHalf(e.VPMINSW, infF16, nanF16) })
-	e.binary("maxF16", "maximum(a[i], b[i])", 2, func() lane { return e.extremeHalf(e.VPMAXSW, infF16, nanF16) })
+	e.binary("minF16", "minimum(a[i], b[i])", 2,
+		func() lane { return e.extremeHalf(e.VPMINSW, infF16, nanF16) })
+	e.binary("maxF16", "maximum(a[i], b[i])", 2,
+		func() lane { return e.extremeHalf(e.VPMAXSW, infF16, nanF16) })
 
 	e.binary("sumBF16", "ToBFloat16(a[i].Float32() + b[i].Float32())", 2,
 		func() lane { return e.arithmeticBF16(e.VADDPS) })
@@ -47,8 +49,10 @@ func (e *emitter) halves() {
 			return narrow(even, odd)
 		}
 	})
-	e.binary("minBF16", "minimum(a[i], b[i])", 2, func() lane { return e.extremeHalf(e.VPMINSW, infBF16, nanBF16) })
-	e.binary("maxBF16", "maximum(a[i], b[i])", 2, func() lane { return e.extremeHalf(e.VPMAXSW, infBF16, nanBF16) })
+	e.binary("minBF16", "minimum(a[i], b[i])", 2,
+		func() lane { return e.extremeHalf(e.VPMINSW, infBF16, nanBF16) })
+	e.binary("maxBF16", "maximum(a[i], b[i])", 2,
+		func() lane { return e.extremeHalf(e.VPMAXSW, infBF16, nanBF16) })
 }
 
 func (e *emitter) arithmeticF16(instruction func(...operand.Op)) lane {

@@ -73,7 +73,9 @@ func (e *emitter) begin(name, signature string) {
 // loop emits the common shape. The last width bytes, which may overlap the vector before, are
 // computed first and stored last: they must be read before the loop writes over a source that is
 // also the destination. So no kernel has a scalar end.
-func (e *emitter) loop(dst reg.Register, sources []reg.Register, n reg.Register, unroll int, f lane) {
+func (e *emitter) loop(
+	dst reg.Register, sources []reg.Register, n reg.Register, unroll int, f lane,
+) {
 	at := func(disp int) []operand.Mem {
 		var m []operand.Mem
 		for _, s := range sources {
@@ -110,7 +112,9 @@ func (e *emitter) loop(dst reg.Register, sources []reg.Register, n reg.Register,
 
 // turns emits body as often as step bytes fit into n, moving all pointers on, and leaves the rest
 // in n.
-func (e *emitter) turns(label string, dst reg.Register, sources []reg.Register, n reg.Register, step int, body func()) {
+func (e *emitter) turns(
+	label string, dst reg.Register, sources []reg.Register, n reg.Register, step int, body func(),
+) {
 	e.SUBQ(operand.U32(step), n)
 	e.JB(operand.LabelRef(label + "_done"))
 	e.Label(label)
