@@ -42,7 +42,7 @@ func use(k *kernels) (restore func()) {
 }
 
 func (k *kernel) run(dst, a, b []byte) {
-	if k.vector == nil || len(dst) < vectorBytes {
+	if k.vector == nil {
 		k.loop(dst, a, b)
 		return
 	}
@@ -58,7 +58,7 @@ func (k *kernel) run(dst, a, b []byte) {
 }
 
 func (d *divider) run(dst []byte, count int) {
-	if d.vector == nil || len(dst) < vectorBytes {
+	if d.vector == nil {
 		d.loop(dst, count)
 		return
 	}
