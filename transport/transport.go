@@ -38,8 +38,9 @@ type Driver interface {
 	Open(ctx context.Context, c Config) (Endpoint, error)
 }
 
-// Endpoint is one rank's attachment to a driver. Its methods, Wake and Close apart, are called by
-// one goroutine at a time; so are the methods of its links, and under the same turn.
+// Endpoint is one rank's attachment to a driver. Accept, and the methods of its links, are called by
+// one goroutine at a time, and so is Wait, which may run beside them; the other methods may be
+// called by any goroutine at any time.
 type Endpoint interface {
 	// Addresses is what a peer's Dial needs, opaque to all but this driver, at most 4 KiB.
 	Addresses() []byte

@@ -1,0 +1,229 @@
+package collective
+
+import (
+	"context"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
+)
+
+// AllReduce combines buf of all ranks element by element and leaves the same result, bit for bit,
+// in buf of every rank. All ranks pass the same length and op.
+func AllReduce[T tensor.Element](ctx context.Context, c *Comm, buf []T, op tensor.Op) error {
+	return c.run(ctx, allReduce(buf, buf, op))
+}
+
+// AllReduceInto is AllReduce from send into recv, which have the same length and do not overlap,
+// or are the same slice.
+func AllReduceInto[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, op tensor.Op) error {
+	return c.run(ctx, allReduce(recv, send, op))
+}
+
+func allReduce[T tensor.Element](recv, send []T, op tensor.Op) request {
+	r := request{coll: schedule.AllReduce, op: op, count: len(send)}
+	r.wantLen("recv", len(recv), len(send))
+	place(&r, send, recv, send, recv)
+	return r
+}
+
+// Broadcast copies the root's buf to buf of every rank. All ranks pass the same length and root.
+func Broadcast[T tensor.Element](ctx context.Context, c *Comm, buf []T, root int) error {
+	return c.run(ctx, broadcast(c, buf, buf, root))
+}
+
+// BroadcastInto copies the root's send to recv of every rank, the root's own included. Other
+// ranks' send is not looked at.
+func BroadcastInto[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, root int) error {
+	return c.run(ctx, broadcast(c, recv, send, root))
+}
+
+func broadcast[T tensor.Element](c *Comm, recv, send []T, root int) request {
+	r := request{coll: schedule.Broadcast, root: root, count: len(recv)}
+	if c.rank != root {
+		send = nil
+	} else {
+		r.wantLen("send", len(send), len(recv))
+	}
+	place(&r, send, recv, send, recv)
+	// A rank without input runs the program of the call in place: there is nothing to keep.
+	r.inPlace = r.inPlace || c.rank != root
+	return r
+}
+
+// Reduce combines send of all ranks element by element into the root's recv, which is send itself
+// or does not overlap it. Other ranks' recv is not looked at and may be nil. A rank that is not
+// the root may return before the root has the result.
+func Reduce[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, op tensor.Op, root int) error {
+	return c.run(ctx, reduce(c, recv, send, op, root))
+}
+
+func reduce[T tensor.Element](c *Comm, recv, send []T, op tensor.Op, root int) request {
+	r := request{coll: schedule.Reduce, op: op, root: root, count: len(send)}
+	if c.rank != root {
+		recv = nil
+	} else {
+		r.wantLen("recv", len(recv), len(send))
+	}
+	place(&r, send, recv, send, recv)
+	return r
+}
+
+// Scatter cuts the root's send into Size equal blocks and puts block r into recv of rank r. Other
+// ranks' send is not looked at. The root's recv may be its own block of send.
+func Scatter[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, root int) error {
+	return c.run(ctx, scatter(c, recv, send, nil, root))
+}
+
+// ScatterV is Scatter with blocks of counts[r] elements; all ranks pass the same counts.
+func ScatterV[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, counts []int, root int) error {
+	return c.run(ctx, scatter(c, recv, send, counts, root))
+}
+
+func scatter[T tensor.Element](c *Comm, recv, send []T, counts []int, root int) request {
+	r := request{coll: schedule.Scatter, root: root, count: len(recv), counts: counts}
+	all := r.blocks(c, "recv", len(recv))
+	if c.rank != root {
+		send = nil
+	} else {
+		r.wantLen("send", len(send), all)
+	}
+	place(&r, send, recv, recv, block(send, c.rank, r.count, counts))
+	return r
+}
+
+// Gather puts send of rank r into block r of the root's recv, Size blocks of equal length. Other
+// ranks' recv is not looked at. The root's send may be its own block of recv.
+func Gather[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, root int) error {
+	return c.run(ctx, gather(c, recv, send, nil, root))
+}
+
+// GatherV is Gather with blocks of counts[r] elements; all ranks pass the same counts.
+func GatherV[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, counts []int, root int) error {
+	return c.run(ctx, gather(c, recv, send, counts, root))
+}
+
+func gather[T tensor.Element](c *Comm, recv, send []T, counts []int, root int) request {
+	r := request{coll: schedule.Gather, root: root, count: len(send), counts: counts}
+	all := r.blocks(c, "send", len(send))
+	if c.rank != root {
+		recv = nil
+	} else {
+		r.wantLen("recv", len(recv), all)
+	}
+	place(&r, send, recv, send, block(recv, c.rank, r.count, counts))
+	return r
+}
+
+// AllGather puts send of rank r into block r of every rank's recv, Size blocks of equal length.
+// send may be this rank's own block of recv.
+func AllGather[T tensor.Element](ctx context.Context, c *Comm, recv, send []T) error {
+	return c.run(ctx, allGather(c, recv, send, nil))
+}
+
+// AllGatherV is AllGather with blocks of counts[r] elements; all ranks pass the same counts.
+func AllGatherV[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, counts []int) error {
+	return c.run(ctx, allGather(c, recv, send, counts))
+}
+
+func allGather[T tensor.Element](c *Comm, recv, send []T, counts []int) request {
+	r := request{coll: schedule.AllGather, count: len(send), counts: counts}
+	r.wantLen("recv", len(recv), r.blocks(c, "send", len(send)))
+	place(&r, send, recv, send, block(recv, c.rank, r.count, counts))
+	return r
+}
+
+// ReduceScatter combines send of all ranks element by element and puts block r of the result, one
+// of Size equal ones, into recv of rank r. recv may be this rank's own block of send; the rest of
+// send is not changed.
+func ReduceScatter[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, op tensor.Op) error {
+	return c.run(ctx, reduceScatter(c, recv, send, nil, op))
+}
+
+// ReduceScatterV is ReduceScatter with blocks of counts[r] elements; all ranks pass the same
+// counts.
+func ReduceScatterV[T tensor.Element](
+	ctx context.Context, c *Comm, recv, send []T, counts []int, op tensor.Op,
+) error {
+	return c.run(ctx, reduceScatter(c, recv, send, counts, op))
+}
+
+func reduceScatter[T tensor.Element](c *Comm, recv, send []T, counts []int, op tensor.Op) request {
+	r := request{coll: schedule.ReduceScatter, op: op, count: len(recv), counts: counts}
+	r.wantLen("send", len(send), r.blocks(c, "recv", len(recv)))
+	place(&r, send, recv, recv, block(send, c.rank, r.count, counts))
+	return r
+}
+
+// AllToAll puts block j of rank i's send into block i of rank j's recv, Size blocks of equal
+// length in both. recv may be send.
+func AllToAll[T tensor.Element](ctx context.Context, c *Comm, recv, send []T) error {
+	return c.run(ctx, allToAll(c, recv, send))
+}
+
+func allToAll[T tensor.Element](c *Comm, recv, send []T) request {
+	r := request{coll: schedule.AllToAll, count: len(send) / c.Size()}
+	r.wantLen("send", len(send), r.count*c.Size())
+	r.wantLen("recv", len(recv), len(send))
+	place(&r, send, recv, send, recv)
+	return r
+}
+
+// AllToAllV is AllToAll with blocks of sendCounts[j] elements for rank j and recvCounts[i] from
+// rank i: rank i's sendCounts[j] equals rank j's recvCounts[i]. recv and send do not overlap.
+func AllToAllV[T tensor.Element](
+	ctx context.Context, c *Comm, recv []T, recvCounts []int, send []T, sendCounts []int,
+) error {
+	return c.run(ctx, allToAllV(c, recv, recvCounts, send, sendCounts))
+}
+
+func allToAllV[T tensor.Element](c *Comm, recv []T, recvCounts []int, send []T, sendCounts []int) request {
+	r := request{coll: schedule.AllToAll, sendCounts: sendCounts, recvCounts: recvCounts}
+	r.wantLen("send", len(send), r.total("sendCounts", sendCounts, c.Size()))
+	r.wantLen("recv", len(recv), r.total("recvCounts", recvCounts, c.Size()))
+	place(&r, send, recv, send[:0], nil)
+	return r
+}
+
+// Barrier returns when all ranks have called it.
+func Barrier(ctx context.Context, c *Comm) error {
+	return c.run(ctx, request{coll: schedule.Barrier, typ: tensor.U8})
+}
+
+// Send sends buf to rank dst, which must call Recv with the same length and element type. Messages
+// between two ranks arrive in order; they are independent of collectives. Send returns when buf
+// may be changed, which may be before, and may be not before, dst has called Recv.
+func Send[T tensor.Element](ctx context.Context, c *Comm, buf []T, dst int) error {
+	return c.run(ctx, send(buf, dst))
+}
+
+func send[T tensor.Element](buf []T, dst int) request {
+	return request{
+		coll: schedule.SendRecv, typ: tensor.TypeOf[T](), root: dst, count: len(buf),
+		in: tensor.Bytes(buf), sending: true,
+	}
+}
+
+// Recv receives into buf what rank src has sent with Send.
+func Recv[T tensor.Element](ctx context.Context, c *Comm, buf []T, src int) error {
+	return c.run(ctx, recv(buf, src))
+}
+
+func recv[T tensor.Element](buf []T, src int) request {
+	return request{
+		coll: schedule.SendRecv, typ: tensor.TypeOf[T](), root: src, count: len(buf),
+		out: tensor.Bytes(buf),
+	}
+}
+
+// blocks checks the counts of a v-variant, if it is one, against the length of this rank's own
+// block, and returns the elements of all blocks.
+func (r *request) blocks(c *Comm, name string, own int) int {
+	if r.counts == nil {
+		return own * c.Size()
+	}
+	all := r.total("counts", r.counts, c.Size())
+	if r.err == nil {
+		r.wantLen(name, own, r.counts[c.rank])
+	}
+	return all
+}

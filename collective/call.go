@@ -1,0 +1,167 @@
+package collective
+
+import (
+	"context"
+	"time"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
+)
+
+// call is the state of one call under way: a plan, and how far it has come. It is a state machine:
+// it is told what has happened (a frame's bytes are here, a send is done) and answers by what may
+// happen next. It is guarded by the engine's turn.
+type call struct {
+	comm    *Comm
+	entry   *planned
+	plan    *schedule.Plan
+	seq     uint64
+	typ     tensor.Type
+	op      tensor.Op
+	buf     [schedule.Buffers][]byte
+	scratch []byte
+
+	pending   []int32 // per operation: how many operations it still waits for
+	remaining int     // operations not done
+	ready     []int32 // local operations that may run
+	links     []callLink
+
+	ctx       context.Context
+	async     bool
+	following bool // its goroutine waits for signal
+	done      bool
+	err       error
+	signal    chan struct{} // capacity 1: the call is done, or its goroutine should lead
+	started   time.Time
+	told      time.Duration // when, after started, the last status was sent
+	stop      func() bool   // ends the watch of an asynchronous call's context
+}
+
+// callLink is a call's use of the link to one peer.
+type callLink struct {
+	call   *call
+	link   *schedule.Link
+	peer   *peer
+	ch     *channel
+	sendAt int // the next of link.Sends to offer
+	ended  int // sends that are done
+	recvAt int // the next of link.Recvs to complete
+	got    int // bytes of it that are here
+	crc    uint32
+}
+
+// idle reports whether the call wants nothing more of the peer.
+func (cl *callLink) idle() bool {
+	return cl.recvAt == len(cl.link.Recvs) && cl.ended == len(cl.link.Sends)
+}
+
+// needs reports whether the call can't end without hearing from the peer again: frames are missing
+// that are not even held, or the peer has to take some.
+func (cl *callLink) needs() bool {
+	missing := len(cl.link.Recvs) - cl.recvAt
+	for _, f := range cl.ch.held.items[cl.ch.held.at:] {
+		if f.header.Seq == cl.call.seq {
+			missing--
+		}
+	}
+	return missing > 0 || cl.ended < len(cl.link.Sends)
+}
+
+// reset makes the call ready to run its plan, from the start.
+func (c *call) reset(r *request) {
+	c.typ, c.op = r.typ, r.op
+	c.buf = [schedule.Buffers][]byte{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: c.scratch}
+	copy(c.pending, c.plan.Indegree)
+	c.remaining = len(c.plan.Ops)
+	c.ready = append(c.ready[:0], c.plan.Local...)
+	for i := range c.links {
+		cl := &c.links[i]
+		cl.sendAt, cl.ended, cl.recvAt, cl.got, cl.crc = 0, 0, 0, 0, 0
+	}
+	c.done, c.err, c.told = false, nil, 0
+	c.following, c.async, c.stop = false, false, nil
+}
+
+// opDone notes that an operation is done, and finds the local operations that may run now.
+func (c *call) opDone(op int32) {
+	c.remaining--
+	for _, s := range c.plan.Succ[c.plan.SuccAt[op]:c.plan.SuccAt[op+1]] {
+		if c.pending[s]--; c.pending[s] == 0 {
+			if k := c.plan.Ops[s].Kind; k == schedule.LocalReduce || k == schedule.Copy {
+				c.ready = append(c.ready, s)
+			}
+		}
+	}
+}
+
+// runLocal runs the local operations that are ready.
+func (c *call) runLocal() {
+	for len(c.ready) > 0 {
+		i := c.ready[len(c.ready)-1]
+		c.ready = c.ready[:len(c.ready)-1]
+		o := &c.plan.Ops[i]
+		for off, n := 0, o.Dst.Len(); off < n; {
+			dst := c.part(&o.Dst, off, n-off)
+			a := c.part(&o.A, off, len(dst))
+			if o.Kind == schedule.Copy {
+				off += copy(dst, a)
+				continue
+			}
+			b := c.part(&o.B, off, len(a))
+			c.combine(o.Left, dst[:len(b)], a[:len(b)], b)
+			off += len(b)
+		}
+		c.complete(o)
+		c.opDone(i)
+	}
+}
+
+// part returns the bytes of a region from off on, up to n and up to the end of the piece.
+func (c *call) part(r *schedule.Region, off, n int) []byte {
+	p := r.Pieces[0]
+	if off >= p.Len {
+		off -= p.Len
+		p = r.Pieces[1]
+	}
+	lo := p.Off + off
+	return c.buf[r.Buf][lo : lo+min(n, p.Len-off)]
+}
+
+// pieces returns the memory of a region, for a link to send.
+func (c *call) pieces(r *schedule.Region) (p [2][]byte) {
+	for i, pc := range r.Pieces {
+		if pc.Len > 0 {
+			p[i] = c.buf[r.Buf][pc.Off : pc.Off+pc.Len]
+		}
+	}
+	return p
+}
+
+func (c *call) combine(left bool, dst, a, b []byte) {
+	if left {
+		a, b = b, a
+	}
+	c.op.Reduce(c.typ, dst, a, b)
+}
+
+// absorb applies bytes of a message, whole elements at offset off, to a RecvReduce.
+func (c *call) absorb(o *schedule.Op, off int, src []byte) {
+	for len(src) > 0 {
+		dst := c.part(&o.Dst, off, len(src))
+		a := c.part(&o.A, off, len(dst))
+		c.combine(o.Left, dst[:len(a)], a, src[:len(a)])
+		off, src = off+len(a), src[len(a):]
+	}
+}
+
+// complete applies what ends a reduction, if this operation is the one that completes it.
+func (c *call) complete(o *schedule.Op) {
+	if !o.Last {
+		return
+	}
+	for off, n := 0, o.Dst.Len(); off < n; {
+		dst := c.part(&o.Dst, off, n-off)
+		c.op.Finish(c.typ, dst, c.comm.size)
+		off += len(dst)
+	}
+}

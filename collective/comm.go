@@ -1,0 +1,304 @@
+package collective
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// Comm is a communicator: a group of ranks that make the same calls in the same order. Calls by
+// several goroutines are safe, but it is for the callers to see that their order is the same on
+// every rank; to run collectives independently of each other, Split.
+//
+// Once a call has returned one of *MismatchError, *RankFailedError, *AbortedError or
+// *CancelledError the communicator has ended: every further call returns the first cause, on
+// every rank. An *ArgumentError leaves it as it was.
+type Comm struct {
+	e          *engine
+	id         uint32
+	epoch      uint32
+	rank, size int
+	ranks      []int       // ranks in the job
+	index      map[int]int // the other way
+	planner    planner
+	seq        uint64
+	history    [historyLen]past
+	left       map[int]bool // ranks that said goodbye
+	failed     *record
+	local      error // what this rank returns instead of the record's error
+	closed     bool
+}
+
+// historyLen is how many of its latest calls a communicator remembers, to tell a peer's different
+// call from a later one.
+const historyLen = 256
+
+// past is a call made.
+type past struct {
+	seq         uint64
+	made        bool
+	fingerprint [transport.FingerprintBytes]byte
+}
+
+// Rank is this process's rank in the communicator, from 0 to Size-1.
+func (c *Comm) Rank() int { return c.rank }
+
+// Size is the number of ranks.
+func (c *Comm) Size() int { return c.size }
+
+// String names the communicator and this rank of it.
+func (c *Comm) String() string {
+	return fmt.Sprintf("comm %d rank %d of %d", c.id, c.rank, c.size)
+}
+
+// rankOf translates a peer into a rank of the communicator, -1 when it is not of it.
+func (c *Comm) rankOf(p *peer) int {
+	if r, ok := c.index[p.rank]; ok {
+		return r
+	}
+	return -1
+}
+
+func (c *Comm) host(rank int) string {
+	if rank == c.rank {
+		return c.e.host
+	}
+	return c.e.peers[c.ranks[rank]].host
+}
+
+func (c *Comm) gone(rank int) bool { return c.left[rank] }
+
+// made returns the fingerprint of this rank's call seq, if it is one of the latest.
+func (c *Comm) made(seq uint64) (fp [transport.FingerprintBytes]byte, ok bool) {
+	p := &c.history[seq%historyLen]
+	return p.fingerprint, p.made && p.seq == seq
+}
+
+// run makes a call and waits for it.
+func (c *Comm) run(ctx context.Context, r request) error {
+	if err := r.check(c.rank, c.size); err != nil {
+		return err
+	}
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	call, err := c.issue(ctx, &r)
+	if err != nil {
+		return err
+	}
+	e.wait(ctx, call)
+	err = call.err
+	c.recycle(call)
+	return err
+}
+
+// issue posts a call. It is entered and left with the turn.
+func (c *Comm) issue(ctx context.Context, r *request) (*call, error) {
+	if err := c.usable(); err != nil {
+		return nil, err
+	}
+	entry, err := c.planner.get(r)
+	if err != nil {
+		return nil, err
+	}
+	if !entry.connected {
+		if err := c.connect(ctx, entry); err != nil {
+			return nil, err
+		}
+	}
+	call := c.newCall(entry)
+	call.reset(r)
+	call.ctx = ctx
+	c.number(call, r)
+	c.e.post(call)
+	return call, nil
+}
+
+func (c *Comm) usable() error {
+	if c.closed {
+		return ErrClosed
+	}
+	if c.failed != nil {
+		return c.failure()
+	}
+	return nil
+}
+
+// number gives a call its place in the order: among collectives, or among the messages to or from
+// one peer.
+func (c *Comm) number(call *call, r *request) {
+	if r.coll == schedule.SendRecv {
+		ch := call.links[0].ch
+		next := &ch.recvSeq
+		if r.sending {
+			next = &ch.sendSeq
+		}
+		call.seq = *next
+		*next++
+		return
+	}
+	call.seq = c.seq
+	c.seq++
+	c.history[call.seq%historyLen] = past{call.seq, true, call.entry.fingerprint}
+}
+
+// newCall returns an idle call of a plan, or makes one.
+func (c *Comm) newCall(entry *planned) *call {
+	if n := len(entry.idle); n > 0 {
+		call := entry.idle[n-1]
+		entry.idle = entry.idle[:n-1]
+		c.planner.scratch -= entry.plan.ScratchBytes
+		return call
+	}
+	call := &call{
+		comm: c, entry: entry, plan: entry.plan,
+		scratch: alignedBytes(entry.plan.ScratchBytes),
+		pending: make([]int32, len(entry.plan.Ops)),
+		links:   make([]callLink, len(entry.plan.Links)),
+		signal:  make(chan struct{}, 1),
+	}
+	for i := range call.links {
+		p := entry.peers[i]
+		ch := p.channel(channelID{c.id, entry.key.coll == schedule.SendRecv})
+		ch.comm = c
+		call.links[i] = callLink{call: call, link: &entry.plan.Links[i], peer: p, ch: ch}
+	}
+	return call
+}
+
+// recycle keeps a finished call for the next one of its plan.
+func (c *Comm) recycle(call *call) {
+	size := call.plan.ScratchBytes
+	if call.err != nil || c.planner.scratch+size > maxIdleScratch || c.planner.cache[call.entry.key] != call.entry {
+		return
+	}
+	select {
+	case <-call.signal:
+	default:
+	}
+	call.buf = [schedule.Buffers][]byte{}
+	call.ctx = nil
+	c.planner.scratch += size
+	call.entry.idle = append(call.entry.idle, call)
+}
+
+// dialTimeout bounds how long a link may take to open when the caller's context does not say.
+const dialTimeout = 30 * time.Second
+
+// connect finds the peers of a plan, and opens the links that this rank has to open: those to
+// lower ranks. It gives up the turn while it dials.
+func (c *Comm) connect(ctx context.Context, entry *planned) error {
+	e := c.e
+	if entry.peers == nil {
+		for i := range entry.plan.Links {
+			entry.peers = append(entry.peers, e.peers[c.ranks[entry.plan.Links[i].Peer]])
+		}
+	}
+	e.sweep()
+	for _, p := range entry.peers {
+		if p.out != nil || p.dialling || p.err != nil || p.rank > e.rank {
+			continue
+		}
+		p.dialling = true
+		e.mu.Unlock()
+		l, err := e.dial(ctx, p)
+		e.mu.Lock()
+		p.dialling = false
+		if err != nil {
+			if ctx.Err() != nil && c.failed == nil {
+				c.local = &CancelledError{Rank: c.rank, Waiting: []string{err.Error()}, Err: ctx.Err()}
+				e.fail(c, &record{
+					cause: causeAborted, culprit: c.rank, witness: c.rank, host: e.host,
+					text: ctx.Err().Error(), err: c.local,
+				})
+			}
+			if p.err == nil {
+				p.err = err
+			}
+			if c.failed == nil {
+				e.unreachable(c, p)
+			}
+		} else {
+			e.attach(l)
+		}
+		if err := c.usable(); err != nil {
+			e.flushLater()
+			return err
+		}
+	}
+	entry.connected = true
+	return nil
+}
+
+func (e *engine) dial(ctx context.Context, p *peer) (transport.Link, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+	}
+	return e.ep.Dial(ctx, p.rank, p.addresses)
+}
+
+// flushLater sees to it that control frames go out although no call is under way.
+func (e *engine) flushLater() {
+	if !e.leading && e.unflushed() {
+		e.startPump()
+	}
+}
+
+// Abort ends the communicator: every call on it, here and on the other ranks, returns, with cause
+// as the reason. It does not wait for anybody.
+func (c *Comm) Abort(cause error) {
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.usable() != nil {
+		return
+	}
+	r := &record{
+		cause: causeAborted, culprit: c.rank, witness: c.rank, host: e.host,
+		text: fmt.Sprint(cause), err: cause,
+	}
+	if call := e.currentCall(c); call != nil {
+		r.seqA, r.callA = call.seq, call.entry.fingerprint
+	}
+	e.fail(c, r)
+	e.flushLater()
+	e.ep.Wake()
+}
+
+// Close leaves the communicator. Other ranks may finish the calls that this rank has finished;
+// a further call that needs this rank fails there. The last communicator of a process closes its
+// links. Close does not wait for other ranks, but for what was sent to be on its way.
+func (c *Comm) Close() error {
+	e := c.e
+	e.mu.Lock()
+	if c.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	for i := len(e.active) - 1; i >= 0; i-- {
+		if e.active[i].comm == c {
+			e.finish(e.active[i], ErrClosed)
+		}
+	}
+	for _, world := range c.ranks {
+		if p := e.peers[world]; p != nil && p.out != nil {
+			e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
+		}
+	}
+	e.open--
+	last := e.open == 0
+	if !last {
+		e.flushLater()
+	}
+	e.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return e.shutdown()
+}

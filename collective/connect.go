@@ -1,0 +1,90 @@
+package collective
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/tutti-ml/tutti/rendezvous"
+	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/drivers"
+	"github.com/tutti-ml/tutti/transport/inproc"
+)
+
+// Connect joins the job that the launcher's environment describes (tutti run, torchrun, Open MPI,
+// MPICH, Slurm, Kubernetes; see package rendezvous) and returns the communicator of all its
+// ranks. Without a launcher the job is this process alone. It returns when all ranks are there,
+// or when ctx ends, with an error that names the missing ones.
+func Connect(ctx context.Context, opts ...Option) (*Comm, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	env := cfg.env
+	if !cfg.envRead {
+		if env, err = rendezvous.FromEnvironment(nil); err != nil {
+			return nil, fmt.Errorf("collective: connect: %w", err)
+		}
+	}
+	if env.Size == 0 {
+		env.Rank, env.Size = 0, 1
+	}
+	hostID, err := rendezvous.HostID()
+	if err != nil {
+		return nil, fmt.Errorf("collective: connect: %w", err)
+	}
+	ep, name, err := open(ctx, cfg, &env, hostID)
+	if err != nil {
+		return nil, fmt.Errorf("collective: connect: %w", err)
+	}
+	session, err := rendezvous.Join(ctx, env, rendezvous.Member{
+		HostID: hostID, Addresses: ep.Addresses(), Version: buildVersion(),
+		Config: fmt.Sprintf("driver=%s\n%s", name, cfg.agreed()),
+	}, rendezvous.Options{Logger: cfg.logger})
+	if err != nil {
+		return nil, fmt.Errorf("collective: connect: %w", errors.Join(err, ep.Close()))
+	}
+	return newWorld(world{
+		rank: env.Rank, members: session.Members(), ep: ep, driver: name, config: cfg,
+		release: session.Close,
+	}), nil
+}
+
+// open attaches this rank to the driver that is asked for, zmq by default. A rank alone needs no
+// network.
+func open(ctx context.Context, cfg *config, env *rendezvous.Environment, hostID string) (
+	ep transport.Endpoint, name string, err error,
+) {
+	d := cfg.driver
+	switch {
+	case d == nil && env.Size == 1:
+		d = inproc.NewNetwork(inproc.Options{}).Driver()
+	case d == nil:
+		if name = cfg.driverName; name == "" {
+			name = "zmq"
+		}
+		if d, err = drivers.Lookup(name); err != nil {
+			return nil, "", err
+		}
+	}
+	ep, err = d.Open(ctx, transport.Config{
+		Rank: env.Rank, Size: env.Size, Job: env.Job, Secret: []byte(env.Secret), HostID: hostID,
+		Listen: cfg.listen, Interface: env.Interface, Logger: cfg.logger,
+	})
+	return ep, d.Name(), err
+}
+
+// buildVersion is what ranks must share: the version of the frames, and that of the module where
+// it is known, since the order of the algorithms stands in fingerprints.
+func buildVersion() string {
+	v := fmt.Sprint("frames ", transport.Version)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == "github.com/tutti-ml/tutti" && m.Version != "" {
+				v += " " + m.Version
+			}
+		}
+	}
+	return v
+}

@@ -1,0 +1,353 @@
+package collective
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// engine moves all calls of all communicators of one process along. Whoever waits for a call leads:
+// its goroutine itself reads, reduces and writes, for its own call and for the others', while
+// those that wait at the same time follow. Only asynchronous calls that nobody waits for have a
+// goroutine of the engine's.
+//
+// mu is the turn: everything below it belongs to its holder. It is never held while parked.
+type engine struct {
+	rank int // in the job
+	ep   transport.Endpoint
+	log  *slog.Logger
+
+	mu       sync.Mutex
+	peers    []*peer // by rank in the job; nil for this rank
+	comms    map[uint32]*Comm
+	nextComm uint32 // above the number of every communicator made so far
+	active   []*call
+	patience *transport.Patience
+	header   transport.Header // scratch for the frame being sent
+	passes   int
+
+	leading  bool
+	usurped  bool // a waiting goroutine wants to lead in place of the pump
+	parked   bool
+	checksum bool
+	closed   bool
+	host     string
+	early    map[uint32]*record
+	release  func() error
+	open     int // communicators not closed
+
+	watched <-chan struct{} // the Done channel whose end wakes the endpoint
+	unwatch func() bool
+
+	background sync.WaitGroup // the pump, and dials under way
+	ctx        context.Context
+	cancel     context.CancelFunc
+}
+
+// sweepEvery is how many idle passes go by before peers that no call expects anything of are
+// looked at too: they may bring an abort, or a frame of a call that differs from this rank's.
+const sweepEvery = 64
+
+// pass moves every active call as far as it goes now.
+func (e *engine) pass() (moved bool) {
+	for i := 0; i < len(e.active); i++ {
+		c := e.active[i]
+		if e.step(c) {
+			moved = true
+		}
+		if c.done {
+			i = -1 // the list has changed
+		}
+	}
+	e.passes++
+	if e.passes%sweepEvery == 0 && e.sweep() {
+		moved = true
+	}
+	return moved
+}
+
+// step moves one call along.
+func (e *engine) step(c *call) (moved bool) {
+	if len(c.ready) > 0 {
+		c.runLocal()
+		moved = true
+	}
+	for i := range c.links {
+		cl := &c.links[i]
+		if cl.sendAt < len(cl.link.Sends) && e.pumpSends(cl) {
+			moved = true
+		}
+		if cl.ended < cl.sendAt && e.reap(cl.peer) {
+			moved = true
+		}
+		if cl.ch.held.len() > 0 && e.takeHeld(cl.ch) {
+			moved = true
+		}
+		if !cl.idle() && e.poll(cl.peer) {
+			moved = true
+		}
+		if c.done {
+			return true
+		}
+		if len(c.ready) > 0 {
+			c.runLocal()
+			moved = true
+		}
+	}
+	if c.remaining == 0 {
+		e.finish(c, nil)
+		return true
+	}
+	return moved
+}
+
+// sweep looks at everything that is not on a call's way: new links, all peers, control frames.
+func (e *engine) sweep() (moved bool) {
+	for l := e.ep.Accept(); l != nil; l = e.ep.Accept() {
+		e.attach(l)
+		moved = true
+	}
+	for _, p := range e.peers {
+		if p == nil || p.err != nil {
+			continue
+		}
+		if p.control.len() > 0 {
+			e.flushControl(p)
+		}
+		if e.reap(p) {
+			moved = true
+		}
+		if e.poll(p) {
+			moved = true
+		}
+	}
+	return moved
+}
+
+// attach takes a new link into use.
+func (e *engine) attach(l transport.Link) {
+	r := l.Peer()
+	if r < 0 || r >= len(e.peers) || e.peers[r] == nil {
+		e.log.Warn("link from a rank that is not of this job", "rank", r, "link", l.String())
+		_ = l.Close() // nothing was sent on it
+		return
+	}
+	p := e.peers[r]
+	p.links = append(p.links, &inLink{Link: l})
+	if p.out == nil {
+		p.out = l
+		e.log.Debug("link open", "rank", e.rank, "peer", r, "link", l.String())
+	}
+}
+
+// finish ends a call, for good or ill.
+func (e *engine) finish(c *call, err error) {
+	c.done, c.err = true, err
+	if i := slices.Index(e.active, c); i >= 0 {
+		e.active = slices.Delete(e.active, i, i+1)
+	}
+	if c.stop != nil {
+		c.stop()
+		c.stop = nil
+	}
+	if c.following || c.async {
+		c.notify()
+	}
+}
+
+func (c *call) notify() {
+	select {
+	case c.signal <- struct{}{}:
+	default:
+	}
+}
+
+// post enters a call: from now on its frames are expected, and sent when their turn comes.
+func (e *engine) post(c *call) {
+	for i := range c.links {
+		cl := &c.links[i]
+		if len(cl.link.Sends) > 0 {
+			cl.ch.sendQ.push(cl)
+		}
+		if len(cl.link.Recvs) > 0 {
+			cl.ch.recvQ.push(cl)
+		}
+		if cl.peer.err != nil {
+			e.unreachable(c.comm, cl.peer)
+			break
+		}
+	}
+	c.started = time.Now()
+	e.active = append(e.active, c)
+	if f := c.comm.failed; f != nil {
+		e.finish(c, c.comm.failure())
+	}
+}
+
+// wait leads or follows until the call is done. It is entered and left with the turn.
+func (e *engine) wait(ctx context.Context, c *call) {
+	for !c.done {
+		if !e.leading {
+			e.leading = true
+			e.lead(ctx, c)
+			e.leading = false
+			e.handOver()
+			continue
+		}
+		c.following = true
+		e.usurped = true
+		e.ep.Wake() // the leader must look at what this call has posted
+		e.mu.Unlock()
+		select {
+		case <-c.signal:
+		case <-ctx.Done():
+		}
+		e.mu.Lock()
+		c.following = false
+		if !c.done && ctx.Err() != nil {
+			e.cancelled(c, ctx.Err())
+		}
+	}
+}
+
+// lead makes progress until the call is done or its context ends.
+func (e *engine) lead(ctx context.Context, c *call) {
+	e.watch(ctx)
+	for !c.done {
+		if e.pass() {
+			e.patience.Moved()
+			continue
+		}
+		e.idle(ctx, c)
+	}
+	e.patience.Moved()
+}
+
+// idle spends the time when nothing moved, as patience tells. c is nil for the pump.
+func (e *engine) idle(ctx context.Context, c *call) {
+	action := e.patience.Next()
+	if action == transport.Spin && e.passes%16 != 0 {
+		return
+	}
+	if err := ctx.Err(); err != nil && c != nil {
+		e.cancelled(c, err)
+		return
+	}
+	switch action {
+	case transport.Spin:
+		e.mu.Unlock() // let goroutines in that have calls of their own
+		e.mu.Lock()
+	case transport.Yield:
+		e.mu.Unlock()
+		transport.YieldThread()
+		e.mu.Lock()
+	case transport.Park:
+		if e.settle() {
+			return
+		}
+		deadline := e.nextStatus()
+		if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+			deadline = d
+		}
+		e.parked = true
+		e.mu.Unlock()
+		e.ep.Wait(deadline)
+		e.mu.Lock()
+		e.parked = false
+		e.sweep()
+	}
+}
+
+// settle does what must be done before parking: look at everything once, and move frames that
+// stand in the way of others to held memory. It reports whether something moved.
+func (e *engine) settle() (moved bool) {
+	if e.sweep() {
+		return true
+	}
+	for _, p := range e.peers {
+		if p == nil || p.err != nil {
+			continue
+		}
+		for _, l := range p.links {
+			if l.stalled && e.hold(p, l) {
+				moved = true
+			}
+		}
+	}
+	e.patient()
+	return moved
+}
+
+// handOver gives the lead to a goroutine that waits for a call of its own or, when there is none
+// and asynchronous calls are under way, to the pump.
+func (e *engine) handOver() {
+	e.usurped = false
+	pump := e.unflushed()
+	for _, c := range e.active {
+		if c.following {
+			c.notify()
+			return
+		}
+		pump = pump || c.async
+	}
+	if pump && !e.leading {
+		e.startPump()
+	}
+}
+
+// unflushed reports whether control frames still wait for a link.
+func (e *engine) unflushed() bool {
+	for _, p := range e.peers {
+		if p != nil && p.err == nil && p.out != nil && (p.control.len() > 0 || p.inflight.len() > 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// startPump starts the goroutine that drives calls that nobody waits for.
+func (e *engine) startPump() {
+	if e.closed {
+		return
+	}
+	e.leading = true
+	e.background.Go(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for !e.usurped && e.ctx.Err() == nil && (e.unflushed() || e.anyAsync()) {
+			if e.pass() {
+				e.patience.Moved()
+				continue
+			}
+			e.idle(e.ctx, nil)
+		}
+		e.leading = false
+		if e.ctx.Err() == nil {
+			e.handOver()
+		}
+	})
+}
+
+func (e *engine) anyAsync() bool {
+	return slices.ContainsFunc(e.active, func(c *call) bool { return c.async })
+}
+
+// watch makes the end of ctx wake a parked leader. Watching the same context again is free.
+func (e *engine) watch(ctx context.Context) {
+	d := ctx.Done()
+	if d == e.watched {
+		return
+	}
+	if e.unwatch != nil {
+		e.unwatch()
+		e.unwatch = nil
+	}
+	e.watched = d
+	if d != nil {
+		e.unwatch = context.AfterFunc(ctx, e.ep.Wake)
+	}
+}

@@ -1,0 +1,238 @@
+package collective
+
+import (
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// maxStrangers bounds the channels that a peer may open for communicators that this rank has not
+// made yet.
+const maxStrangers = 64
+
+// poll takes what has arrived from a peer.
+func (e *engine) poll(p *peer) (moved bool) {
+	for i := 0; i < len(p.links); i++ {
+		if e.pollLink(p, p.links[i]) {
+			moved = true
+		}
+	}
+	return moved
+}
+
+// pollLink takes frames from a link until there is none, or the one at the head has to wait.
+func (e *engine) pollLink(p *peer, l *inLink) (moved bool) {
+	for {
+		l.stalled = false
+		if l.filling != nil {
+			if !e.fill(p, l) {
+				return moved
+			}
+			moved = true
+			continue
+		}
+		h, err := l.Next()
+		if err != nil {
+			if p.err == nil {
+				e.lost(p, err)
+				return true
+			}
+			return moved
+		}
+		if h == nil {
+			return moved
+		}
+		var again, did bool
+		if h.Kind == transport.Data {
+			again, did = e.dataFrame(p, l, h)
+		} else {
+			again, did = e.controlFrame(p, l, h)
+		}
+		moved = moved || did
+		if !again {
+			return moved
+		}
+	}
+}
+
+// dataFrame hands the frame at the head of a link to the operation that expects it. It reports
+// whether the frame is gone from the link, and whether anything moved.
+func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (gone, moved bool) {
+	ch := e.channelOf(p, h)
+	if ch == nil {
+		return false, true // the peer has just been given up
+	}
+	if ch.comm != nil && (ch.comm.failed != nil || ch.comm.closed) {
+		return e.drop(p, l, h)
+	}
+	if !ch.ack(h.Credit) {
+		e.protocol(ch.comm, p, "credit %d is beyond what was sent", h.Credit)
+		return false, true
+	}
+	cl := e.expecting(ch, p, h)
+	if ch.comm != nil && ch.comm.failed != nil {
+		return true, true // the frame was a mismatch: drop it
+	}
+	if cl == nil || ch.held.len() > 0 || cl.call.pending[cl.link.Recvs[cl.recvAt]] != 0 {
+		l.stalled = true
+		return false, false
+	}
+	moved, whole, err := e.receive(cl, l.Link, h)
+	if err != nil {
+		e.lost(p, err)
+		return false, true
+	}
+	if !whole {
+		return false, moved
+	}
+	e.received(cl, h)
+	return true, true
+}
+
+// channelOf finds the channel of a frame. A peer may be ahead of this rank and send on a
+// communicator that this rank has yet to make, but not on any number of them.
+func (e *engine) channelOf(p *peer, h *transport.Header) *channel {
+	id := idOf(h)
+	strangers := 0
+	for _, ch := range p.channels {
+		if ch.id == id {
+			return e.adopt(ch)
+		}
+		if ch.comm == nil {
+			strangers++
+		}
+	}
+	if e.comms[id.comm] == nil && strangers >= maxStrangers {
+		e.protocol(nil, p, "frames for more than %d unknown communicators", maxStrangers)
+		return nil
+	}
+	return e.adopt(p.channel(id))
+}
+
+// adopt joins a channel to its communicator once this rank has made it.
+func (e *engine) adopt(ch *channel) *channel {
+	if ch.comm == nil {
+		ch.comm = e.comms[ch.id.comm]
+	}
+	return ch
+}
+
+// expecting returns the call whose next receive the frame is, nil when no call has posted for it
+// yet. A frame that no call will ever post for is a mismatch.
+func (e *engine) expecting(ch *channel, p *peer, h *transport.Header) *callLink {
+	cl := ch.recvQ.head()
+	if cl == nil {
+		if ch.comm != nil && !ch.id.p2p {
+			e.compare(ch.comm, p, h)
+		}
+		return nil
+	}
+	c := cl.call
+	if h.Seq != c.seq || h.Fingerprint != c.entry.fingerprint {
+		if !ch.id.p2p {
+			e.compare(ch.comm, p, h)
+		}
+		if ch.comm.failed == nil {
+			e.mismatch(ch.comm, c.seq, c.entry.fingerprint, p, h.Seq, h.Fingerprint)
+		}
+		return nil
+	}
+	o := &c.plan.Ops[cl.link.Recvs[cl.recvAt]]
+	if int(h.Step) != cl.recvAt || int(h.Length) != o.Dst.Len() {
+		if c.entry.counts != nil && c.entry.key.coll == schedule.AllToAll {
+			e.mismatch(ch.comm, c.seq, c.entry.fingerprint, p, h.Seq, h.Fingerprint)
+			return nil
+		}
+		e.protocol(ch.comm, p, "frame %d of %d bytes in %s, want frame %d of %d bytes",
+			h.Step, h.Length, describe(h.Seq, h.Fingerprint), cl.recvAt, o.Dst.Len())
+		return nil
+	}
+	return cl
+}
+
+// hold moves the frame at the head of a link, which no operation can take yet, to held memory, so
+// that what is behind it can be read. The window bounds how much that can become.
+func (e *engine) hold(p *peer, l *inLink) (moved bool) {
+	h, err := l.Next()
+	if err != nil || h == nil || h.Kind != transport.Data {
+		return false
+	}
+	ch := e.channelOf(p, h)
+	if ch == nil {
+		return true
+	}
+	size := int(h.Length) + transport.HeaderBytes
+	if ch.heldBytes > 0 && ch.heldBytes+size > window {
+		e.protocol(ch.comm, p, "more than %d bytes ahead of this rank", window)
+		return true
+	}
+	ch.heldBytes += size
+	// A frame that a call has begun to take stays the call's: only the rest is held, and the
+	// operation goes on from there. Begun frames are never stalled, so there is none here.
+	l.filling, l.fillCh = &heldFrame{header: *h, data: make([]byte, h.Length)}, ch
+	l.stalled = false
+	e.fill(p, l)
+	return true
+}
+
+// fill moves more of the head frame to held memory; it reports whether the frame is whole.
+func (e *engine) fill(p *peer, l *inLink) bool {
+	f, ch := l.filling, l.fillCh
+	for f.got < len(f.data) {
+		n, err := l.Read(f.data[f.got:])
+		if err != nil {
+			e.lost(p, err)
+			return false
+		}
+		if n == 0 {
+			return false
+		}
+		f.got += n
+	}
+	l.filling, l.fillCh = nil, nil
+	if e.adopt(ch); ch.comm != nil && (ch.comm.failed != nil || ch.comm.closed) {
+		ch.heldBytes -= len(f.data) + transport.HeaderBytes
+		return true
+	}
+	ch.held.push(f)
+	return true
+}
+
+// takeHeld gives held frames to the operations that have been posted for them since.
+func (e *engine) takeHeld(ch *channel) (moved bool) {
+	for ch.held.len() > 0 && ch.comm.failed == nil {
+		f := ch.held.head()
+		cl := e.expecting(ch, ch.peer, &f.header)
+		if cl == nil || cl.call.pending[cl.link.Recvs[cl.recvAt]] != 0 {
+			return moved
+		}
+		c := cl.call
+		o := &c.plan.Ops[cl.link.Recvs[cl.recvAt]]
+		if o.Kind == schedule.Recv {
+			for off := 0; off < len(f.data); {
+				off += copy(c.part(&o.Dst, off, len(f.data)-off), f.data[off:])
+			}
+		} else {
+			c.absorb(o, 0, f.data)
+		}
+		e.sum(cl, &f.header, f.data)
+		ch.held.pop()
+		ch.heldBytes -= len(f.data) + transport.HeaderBytes
+		e.received(cl, &f.header)
+		moved = true
+	}
+	return moved
+}
+
+// drop takes what is here of a frame of a communicator that is of no more use.
+func (e *engine) drop(p *peer, l *inLink, h *transport.Header) (again, moved bool) {
+	if h.Length == 0 {
+		return true, true
+	}
+	b, err := l.Peek()
+	if err != nil {
+		e.lost(p, err)
+		return false, true
+	}
+	l.Discard(len(b))
+	return len(b) > 0, len(b) > 0
+}

@@ -1,0 +1,171 @@
+package collective
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/tutti-ml/tutti/rendezvous"
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// Option changes what Connect, or Local, would do by itself.
+type Option func(*config) error
+
+type config struct {
+	env        rendezvous.Environment
+	envRead    bool
+	driver     transport.Driver
+	driverName string
+	listen     string
+	logger     *slog.Logger
+	force      map[schedule.Collective]string
+	invariant  bool
+	checksum   bool
+	chunkBytes int
+}
+
+// WithEnvironment uses env instead of what the launcher has set.
+func WithEnvironment(env rendezvous.Environment) Option {
+	return func(c *config) error {
+		c.env, c.envRead = env, true
+		return nil
+	}
+}
+
+// WithDriver moves frames by a driver of the caller's.
+func WithDriver(d transport.Driver) Option {
+	return func(c *config) error {
+		c.driver = d
+		return nil
+	}
+}
+
+// WithDriverName chooses a built-in driver by name: "zmq", "zmq:tcp", "zmq:ipc". It wins over the
+// variable TUTTI_DRIVER.
+func WithDriverName(name string) Option {
+	return func(c *config) error {
+		c.driverName = name
+		return nil
+	}
+}
+
+// WithListen sets the address and port to listen on; without it the driver chooses.
+func WithListen(address string) Option {
+	return func(c *config) error {
+		c.listen = address
+		return nil
+	}
+}
+
+// WithLogger says what is chosen, and what goes wrong, to l.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) error {
+		c.logger = l
+		return nil
+	}
+}
+
+// WithAlgorithms forces algorithms: "allreduce=ring,broadcast=chain". It must be the same on all
+// ranks, and wins over the variable TUTTI_ALGO.
+func WithAlgorithms(s string) Option {
+	return func(c *config) (err error) {
+		c.force, err = ParseAlgorithms(s)
+		return err
+	}
+}
+
+// WithInvariantBits makes the bits of every reduction independent of the message's size, the
+// element's place in it and the algorithm: only canonical algorithms are used. It must be the same
+// on all ranks. Without it the bits are the same on all ranks, and from run to run for the same
+// call on the same number of ranks.
+func WithInvariantBits() Option {
+	return func(c *config) error {
+		c.invariant = true
+		return nil
+	}
+}
+
+// WithChecksums adds a CRC-32C to every frame that this rank sends.
+func WithChecksums() Option {
+	return func(c *config) error {
+		c.checksum = true
+		return nil
+	}
+}
+
+// WithChunkBytes bounds the payload of a frame; it must be the same on all ranks.
+func WithChunkBytes(n int) Option {
+	return func(c *config) error {
+		if n < 4096 || n > transport.DefaultMaxPayload || n&(n-1) != 0 {
+			return fmt.Errorf("collective: chunk of %d bytes: want a power of two from 4096 to %d",
+				n, transport.DefaultMaxPayload)
+		}
+		c.chunkBytes = n
+		return nil
+	}
+}
+
+// defaultChunkBytes fits a second-level cache: a chunk is reduced while it is there.
+const defaultChunkBytes = 256 << 10
+
+func newConfig(opts []Option) (*config, error) {
+	c := &config{chunkBytes: defaultChunkBytes, logger: slog.New(slog.DiscardHandler)}
+	if s := os.Getenv("TUTTI_ALGO"); s != "" {
+		if err := WithAlgorithms(s)(c); err != nil {
+			return nil, fmt.Errorf("TUTTI_ALGO: %w", err)
+		}
+	}
+	c.driverName = os.Getenv("TUTTI_DRIVER")
+	for _, o := range opts {
+		if err := o(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// ParseAlgorithms reads "collective=algorithm" pairs separated by commas. An empty string forces
+// nothing.
+func ParseAlgorithms(s string) (map[schedule.Collective]string, error) {
+	force := map[schedule.Collective]string{}
+	for pair := range strings.SplitSeq(s, ",") {
+		if pair == "" {
+			continue
+		}
+		name, alg, _ := strings.Cut(pair, "=")
+		coll, err := parseCollective(name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := schedule.Lookup(coll, alg); err != nil {
+			return nil, err
+		}
+		force[coll] = alg
+	}
+	return force, nil
+}
+
+func parseCollective(name string) (schedule.Collective, error) {
+	var names []string
+	for c := schedule.AllReduce; c <= schedule.Barrier; c++ {
+		if c.String() == name {
+			return c, nil
+		}
+		names = append(names, c.String())
+	}
+	return 0, fmt.Errorf("collective: no collective %q: there are %s", name, strings.Join(names, ", "))
+}
+
+// agreed lists, a line each, the settings that must be the same on all ranks.
+func (c *config) agreed() string {
+	lines := []string{fmt.Sprintf("chunk=%d", c.chunkBytes), fmt.Sprintf("invariant=%t", c.invariant)}
+	for coll := schedule.AllReduce; coll <= schedule.Barrier; coll++ {
+		if a := c.force[coll]; a != "" {
+			lines = append(lines, fmt.Sprintf("algorithm.%s=%s", coll, a))
+		}
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,278 @@
+package collective
+
+import (
+	"fmt"
+	"hash/maphash"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/topology"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// planKey is what a plan depends on. Uneven counts stand in it by a hash seeded in this process;
+// a cached plan is compared with the counts themselves before it is used.
+type planKey struct {
+	coll    schedule.Collective
+	typ     tensor.Type
+	op      tensor.Op
+	root    int
+	count   int
+	counts  uint64
+	inPlace bool
+	sending bool
+}
+
+// planned is a cached plan with what its calls need.
+type planned struct {
+	key         planKey
+	counts      []int // copy of the uneven counts: own, or sendCounts then recvCounts
+	algorithm   *schedule.Algorithm
+	plan        *schedule.Plan
+	fingerprint [transport.FingerprintBytes]byte
+	peers       []*peer // of each of the plan's links, in order
+	connected   bool    // all links that this rank must dial are open
+	idle        []*call // finished calls, to be used again
+	used        uint64  // when it was last used, in calls of the communicator
+}
+
+// maxPlans bounds the plans that a communicator keeps; maxIdleScratch the scratch memory that it
+// keeps with them, in bytes.
+const (
+	maxPlans       = 256
+	maxIdleScratch = 256 << 20
+)
+
+// planner chooses algorithms and keeps plans. It is guarded by the engine's turn.
+type planner struct {
+	rank, size int
+	hosts      []int
+	model      topology.Model
+	force      map[schedule.Collective]string
+	canonical  bool
+	chunkBytes int
+	seed       maphash.Seed
+	cache      map[planKey]*planned
+	clock      uint64
+	scratch    int // bytes held by idle calls
+}
+
+func (p *planner) key(r *request) planKey {
+	k := planKey{
+		coll: r.coll, typ: r.typ, op: r.op, root: r.root, count: r.count,
+		inPlace: r.inPlace, sending: r.sending,
+	}
+	if r.counts != nil || r.sendCounts != nil {
+		var h maphash.Hash
+		h.SetSeed(p.seed)
+		for _, l := range [...][]int{r.counts, r.sendCounts, r.recvCounts} {
+			for _, c := range l {
+				maphash.WriteComparable(&h, c)
+			}
+		}
+		k.counts = h.Sum64() | 1
+	}
+	return k
+}
+
+// sameCounts compares a cached plan's uneven counts with the call's.
+func (e *planned) sameCounts(r *request) bool {
+	i := 0
+	for _, l := range [...][]int{r.counts, r.sendCounts, r.recvCounts} {
+		for _, c := range l {
+			if i >= len(e.counts) || e.counts[i] != c {
+				return false
+			}
+			i++
+		}
+	}
+	return i == len(e.counts)
+}
+
+// get returns the plan of a call, made now if it is not kept.
+func (p *planner) get(r *request) (*planned, error) {
+	p.clock++
+	k := p.key(r)
+	if e, ok := p.cache[k]; ok && e.sameCounts(r) {
+		e.used = p.clock
+		return e, nil
+	}
+	e, err := p.make(r)
+	if err != nil {
+		return nil, err
+	}
+	e.key, e.used = k, p.clock
+	if len(p.cache) >= maxPlans {
+		p.evict()
+	}
+	p.cache[k] = e
+	return e, nil
+}
+
+// evict forgets the plan that was used longest ago.
+func (p *planner) evict() {
+	var oldest *planned
+	for _, e := range p.cache {
+		if oldest == nil || e.used < oldest.used {
+			oldest = e
+		}
+	}
+	if oldest != nil {
+		p.scratch -= len(oldest.idle) * oldest.plan.ScratchBytes
+		delete(p.cache, oldest.key)
+	}
+}
+
+func (p *planner) make(r *request) (*planned, error) {
+	e := &planned{}
+	e.counts = append(append(append(e.counts, r.counts...), r.sendCounts...), r.recvCounts...)
+	if r.coll == schedule.SendRecv {
+		plan, err := schedule.Lower(pointToPoint(p.rank, p.size, r), r.typ.Size(), p.chunkBytes)
+		if err != nil {
+			return nil, fmt.Errorf("collective: %w", err)
+		}
+		e.plan, e.fingerprint = plan, r.fingerprint(-1, p.chunkBytes)
+		return e, nil
+	}
+	args := p.args(r)
+	if err := args.Check(r.coll); err != nil {
+		return nil, &ArgumentError{Collective: r.coll, Reason: err.Error(), Err: err}
+	}
+	choice, err := p.choose(r.coll, args, r.typ.Size(), !r.uniform())
+	if err != nil {
+		return nil, err
+	}
+	e.algorithm = choice.Algorithm
+	plan, err := schedule.Lower(choice.Algorithm.Build(args), r.typ.Size(), choice.ChunkBytes)
+	if err != nil {
+		return nil, fmt.Errorf("collective: %w", err)
+	}
+	e.plan = plan
+	e.fingerprint = r.fingerprint(choice.index, choice.ChunkBytes)
+	return e, nil
+}
+
+// uniform reports whether every rank can tell the whole call from its own arguments. Only an
+// all-to-all with uneven counts is not so.
+func (r *request) uniform() bool { return r.sendCounts == nil }
+
+// args translates a call for the builders.
+func (p *planner) args(r *request) schedule.Args {
+	a := schedule.Args{
+		Rank: p.rank, Size: p.size, Root: r.root, InPlace: r.inPlace, Hosts: p.hosts,
+	}
+	even := func() []int {
+		c := make([]int, p.size)
+		for i := range c {
+			c[i] = r.count
+		}
+		return c
+	}
+	switch r.coll {
+	case schedule.AllReduce, schedule.Broadcast, schedule.Reduce:
+		a.Count = r.count
+	case schedule.AllToAll:
+		a.SendCounts, a.RecvCounts = r.sendCounts, r.recvCounts
+		if r.uniform() {
+			a.SendCounts = even()
+			a.RecvCounts = a.SendCounts
+		}
+	case schedule.Barrier:
+	default:
+		if a.Counts = r.counts; a.Counts == nil {
+			a.Counts = even()
+		}
+	}
+	return a
+}
+
+// Choice is an algorithm with its predicted time.
+type Choice struct {
+	Algorithm  *schedule.Algorithm
+	ChunkBytes int
+	Cost       topology.Cost
+	Seconds    float64
+	Refused    error // why it cannot be used, nil if it can
+	index      int
+}
+
+// choices predicts every algorithm of a collective.
+func (p *planner) choices(coll schedule.Collective, a schedule.Args, elemBytes int, local bool) []Choice {
+	var out []Choice
+	for i, alg := range schedule.Algorithms(coll) {
+		c := Choice{Algorithm: alg, ChunkBytes: p.chunkBytes, index: i}
+		switch {
+		case local && i > 0:
+			// Ranks see different counts, so they can only agree on the first algorithm.
+			c.Refused = fmt.Errorf("ranks do not know each other's counts")
+		case alg.Applies != nil:
+			c.Refused = alg.Applies(a)
+		}
+		if c.Refused == nil && p.canonical && coll.Reduces() && !alg.Canonical {
+			c.Refused = fmt.Errorf("its bits depend on an element's place")
+		}
+		if c.Refused == nil {
+			if alg.Pipelined {
+				c.ChunkBytes = p.pipelineChunk(alg, a, elemBytes)
+			}
+			c.Cost = alg.Cost(a, elemBytes, c.ChunkBytes)
+			c.Seconds = p.model.Seconds(c.Cost)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// pipelineChunk finds the chunk, a power of two between 4 KiB and the largest, for which the
+// model predicts the shortest time.
+func (p *planner) pipelineChunk(alg *schedule.Algorithm, a schedule.Args, elemBytes int) int {
+	best, bestTime := p.chunkBytes, p.model.Seconds(alg.Cost(a, elemBytes, p.chunkBytes))
+	for c := p.chunkBytes / 2; c >= 4096; c /= 2 {
+		if t := p.model.Seconds(alg.Cost(a, elemBytes, c)); t < bestTime {
+			best, bestTime = c, t
+		}
+	}
+	return best
+}
+
+// choose picks the algorithm that the user forces, or else the one predicted to be fastest.
+func (p *planner) choose(coll schedule.Collective, a schedule.Args, elemBytes int, local bool) (Choice, error) {
+	forced := p.force[coll]
+	best := -1
+	all := p.choices(coll, a, elemBytes, local)
+	for i, c := range all {
+		if forced == c.Algorithm.Name {
+			if c.Refused != nil {
+				return Choice{}, &ArgumentError{
+					Collective: coll, Err: c.Refused,
+					Reason: fmt.Sprintf("algorithm %q can't be used: %v", forced, c.Refused),
+					Remedy: "force another, or none",
+				}
+			}
+			return c, nil
+		}
+		if c.Refused == nil && (best < 0 || c.Seconds < all[best].Seconds) {
+			best = i
+		}
+	}
+	if best < 0 || forced != "" {
+		_, err := schedule.Lookup(coll, forced)
+		return Choice{}, &ArgumentError{
+			Collective: coll, Reason: fmt.Sprintf("no algorithm for this call: %v", err), Err: err,
+		}
+	}
+	return all[best], nil
+}
+
+// pointToPoint is the program of Send and Recv.
+func pointToPoint(rank, size int, r *request) *schedule.Program {
+	p := &schedule.Program{Collective: schedule.SendRecv, Algorithm: "direct", Rank: rank, Size: size}
+	s := schedule.Step{Kind: schedule.Recv, Peer: r.root, Dst: schedule.Span{Buf: schedule.Out, N: 1}}
+	p.Layouts[schedule.Out] = schedule.Layout{0, r.count}
+	if r.sending {
+		s = schedule.Step{Kind: schedule.Send, Peer: r.root, A: schedule.Span{Buf: schedule.In, N: 1}}
+		p.Layouts[schedule.In], p.Layouts[schedule.Out] = p.Layouts[schedule.Out], nil
+	}
+	p.Steps = []schedule.Step{s}
+	return p
+}

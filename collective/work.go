@@ -1,0 +1,93 @@
+package collective
+
+import (
+	"context"
+
+	"github.com/tutti-ml/tutti/tensor"
+)
+
+// Work is a call under way. Its buffers must not be touched until Wait has returned.
+type Work struct {
+	comm *Comm
+	call *call
+	done bool
+	err  error
+}
+
+// start issues a call without waiting for it. Whatever is wrong with it, Wait tells. Calls of one
+// communicator that are under way at the same time finish in any order. The first call that
+// needs a new link opens it before it returns.
+func (c *Comm) start(ctx context.Context, r request) *Work {
+	w := &Work{comm: c}
+	if w.err = r.check(c.rank, c.size); w.err != nil {
+		w.done = true
+		return w
+	}
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w.call, w.err = c.issue(ctx, &r); w.err != nil {
+		w.done = true
+		return w
+	}
+	if w.call.done {
+		return w
+	}
+	w.call.async = true
+	if ctx.Done() != nil {
+		call := w.call
+		call.stop = context.AfterFunc(ctx, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if w.call == call && !call.done {
+				e.cancelled(call, ctx.Err())
+				e.flushLater()
+				e.ep.Wake()
+			}
+		})
+	}
+	if e.leading {
+		e.ep.Wake()
+	} else {
+		e.startPump()
+	}
+	return w
+}
+
+// Wait returns when the call is done, with its error. The context given to the call bounds it.
+// Calling Wait again returns the same.
+func (w *Work) Wait() error {
+	e := w.comm.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !w.done {
+		e.wait(w.call.ctx, w.call)
+		w.settle()
+	}
+	return w.err
+}
+
+// Done reports whether the call is done, without waiting.
+func (w *Work) Done() bool {
+	e := w.comm.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !w.done && w.call.done {
+		w.settle()
+	}
+	return w.done
+}
+
+func (w *Work) settle() {
+	w.done, w.err = true, w.call.err
+	w.comm.recycle(w.call)
+	w.call = nil
+}
+
+// Alloc returns a zeroed buffer of n elements that every driver of c moves without a copy.
+func Alloc[T tensor.Element](c *Comm, n int) []T {
+	_ = c // every driver so far moves any memory without a copy of its own
+	return tensor.Alloc[T](n)
+}
+
+func alignedBytes(n int) []byte { return tensor.AllocBytes(n) }

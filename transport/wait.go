@@ -1,0 +1,83 @@
+package transport
+
+import (
+	"runtime"
+	"time"
+)
+
+// Action is what a caller with nothing to do should do next.
+type Action uint8
+
+// The actions, from the quickest to answer to the most considerate.
+const (
+	// Spin: look again at once.
+	Spin Action = iota
+	// Yield: let another thread or goroutine run, then look again.
+	Yield
+	// Park: block until the endpoint has something.
+	Park
+)
+
+// Bounds of what a Patience spends before it parks. A parked wake-up costs 4 to 70 microseconds, so
+// spinning for about as long never costs more than twice the best choice; what is learned from
+// the waits before moves the budget inside these bounds.
+const (
+	budgetMin = 20 * time.Microsecond
+	budgetMax = 1 * time.Millisecond
+	// passesMax bounds a budget where no time passes, as under a virtual clock.
+	passesMax = 1 << 15
+)
+
+// Patience decides how to wait, from how long the waits before took and from whether there is a
+// core for every rank of this host. It is used by one goroutine at a time.
+type Patience struct {
+	crowded bool // more ranks on this host than cores
+	typical time.Duration
+	budget  time.Duration
+	started time.Time
+	passes  int
+}
+
+// NewPatience returns the policy for one of localRanks ranks that share this host's cores.
+func NewPatience(localRanks int) *Patience {
+	cores := min(runtime.NumCPU(), runtime.GOMAXPROCS(0)*max(1, localRanks))
+	return &Patience{crowded: localRanks > cores, budget: 10 * budgetMin, typical: budgetMin}
+}
+
+// Next is asked each time that there was nothing to do.
+func (p *Patience) Next() Action {
+	p.passes++
+	if p.passes == 1 {
+		p.started = time.Now()
+		if p.crowded {
+			return Yield
+		}
+		return Spin
+	}
+	if p.passes > passesMax || (p.passes&3 == 0 && time.Since(p.started) > p.budget) {
+		return Park
+	}
+	if p.crowded {
+		return Yield
+	}
+	return Spin
+}
+
+// Moved says that the wait is over: something arrived.
+func (p *Patience) Moved() {
+	if p.passes == 0 {
+		return
+	}
+	p.learn(time.Since(p.started))
+	p.passes = 0
+}
+
+// learn moves the budget: about twice a typical wait where that is short enough to be worth it, the
+// least where waits are so long that spinning would only burn the core.
+func (p *Patience) learn(waited time.Duration) {
+	p.typical += (min(waited, 4*budgetMax) - p.typical) / 8
+	p.budget = max(budgetMin, 2*p.typical)
+	if p.budget > budgetMax {
+		p.budget = budgetMin
+	}
+}
