@@ -1,0 +1,10 @@
+package schedule
+
+var allReduceAlgorithms = []*Algorithm{
+	allReduceRecursiveDoubling,
+	allReduceCirculant,
+	allReduceButterfly,
+	allReduceRing,
+	allReduceDoubleTree,
+	allReduceHierarchical,
+}

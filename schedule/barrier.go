@@ -1,0 +1,5 @@
+package schedule
+
+var barrierAlgorithms = []*Algorithm{
+	barrierDissemination,
+}

@@ -1,0 +1,68 @@
+package schedule
+
+import (
+	"math"
+
+	"github.com/tutti-ml/tutti/topology"
+)
+
+// bytesOf returns the bytes of the whole vector of a call.
+func bytesOf(c Collective, a Args, elemBytes int) float64 {
+	return float64(a.elements(c)) * float64(elemBytes)
+}
+
+// rounds returns ceil(log2 size).
+func rounds(size int) float64 { return float64(topology.CeilLog2(size)) }
+
+// foreign returns the share of a vector that is not a rank's own: (size-1)/size.
+func foreign(size int) float64 { return float64(size-1) / float64(size) }
+
+// segments returns into how many chunks n bytes are cut.
+func segments(n float64, chunkBytes int) float64 {
+	return max(1, math.Ceil(n/float64(chunkBytes)))
+}
+
+// pipeline returns what moving n bytes in k segments costs a pipeline of the given depth, in which
+// each segment takes the same number of turns of every rank.
+func pipeline(n, k float64, depth, turns int) topology.Cost {
+	steps := float64(turns) * (k - 1 + float64(depth))
+	return topology.Cost{Messages: steps, Bytes: steps * n / k}
+}
+
+// plus adds costs that are spent one after the other.
+func plus(costs ...topology.Cost) topology.Cost {
+	var c topology.Cost
+	for _, d := range costs {
+		c.Messages += d.Messages
+		c.Bytes += d.Bytes
+		c.Reduced += d.Reduced
+	}
+	return c
+}
+
+// circulantCost is the cost of one circulant phase over n bytes: a reduce-scatter or an all-gather.
+func circulantCost(n float64, size int, reduces bool) topology.Cost {
+	c := topology.Cost{Messages: rounds(size), Bytes: foreign(size) * n}
+	if reduces {
+		c.Reduced = c.Bytes
+	}
+	return c
+}
+
+// ringCost is the cost of one ring phase over n bytes: a reduce-scatter or an all-gather.
+func ringCost(n float64, size int, reduces bool) topology.Cost {
+	c := topology.Cost{Messages: float64(size - 1), Bytes: foreign(size) * n}
+	if reduces {
+		c.Reduced = c.Bytes
+	}
+	return c
+}
+
+// treeCost is the cost of one binomial tree that moves all n bytes along every edge.
+func treeCost(n float64, size int, reduces bool) topology.Cost {
+	c := topology.Cost{Messages: rounds(size), Bytes: rounds(size) * n}
+	if reduces {
+		c.Reduced = c.Bytes
+	}
+	return c
+}
