@@ -1,0 +1,67 @@
+package zmq
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// Mode chooses the kinds of sockets.
+type Mode uint8
+
+const (
+	// Auto uses Unix sockets inside a host and TCP between hosts.
+	Auto Mode = iota
+	// TCP uses TCP alone.
+	TCP
+	// IPC uses Unix sockets alone: all ranks are on one host.
+	IPC
+)
+
+// String returns the name of the driver with this mode: "zmq", "zmq:tcp" or "zmq:ipc".
+func (m Mode) String() string {
+	switch m {
+	case TCP:
+		return "zmq:tcp"
+	case IPC:
+		return "zmq:ipc"
+	}
+	return "zmq"
+}
+
+// DefaultUserTimeout is how long bytes may stay unacknowledged by the other host before a TCP link
+// breaks, unless UserTimeout says otherwise.
+const DefaultUserTimeout = 30 * time.Second
+
+// Option changes how a driver works.
+type Option func(*driver)
+
+// UserTimeout sets how long sent bytes may stay unacknowledged before a TCP link counts as broken
+// (TCP_USER_TIMEOUT); 0 leaves it to the system. A process that merely does not read does not
+// break a link: its system acknowledges.
+func UserTimeout(d time.Duration) Option { return func(v *driver) { v.userTimeout = d } }
+
+type driver struct {
+	mode        Mode
+	userTimeout time.Duration
+}
+
+// New returns the driver of a mode. It holds no state: endpoints do.
+func New(m Mode, options ...Option) transport.Driver {
+	d := &driver{mode: m, userTimeout: DefaultUserTimeout}
+	for _, o := range options {
+		o(d)
+	}
+	return d
+}
+
+// Name returns the name of the mode.
+func (d *driver) Name() string { return d.mode.String() }
+
+func logger(c transport.Config) *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}

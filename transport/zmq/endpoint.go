@@ -1,0 +1,225 @@
+//go:build linux || darwin
+
+package zmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// endpoint is one rank's attachment. turn stands for the turn of the goroutine that calls its
+// methods, see link; mu guards what the accepting goroutines share with it.
+type endpoint struct {
+	driver    driver
+	c         transport.Config
+	log       *slog.Logger
+	refusals  refusals
+	self      transport.Identity
+	at        addresses // where peers reach this endpoint
+	encoded   []byte
+	allowed   []local // addresses at which TCP connections are taken; nil: all
+	here      []local // all addresses of this host that the filter allows
+	listeners []net.Listener
+	cleanup   func() error // of the Unix socket
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	group   sync.WaitGroup // the goroutines that accept
+	slots   slots
+	closing atomic.Bool
+	closed  sync.Once
+	err     error // of Close
+
+	turn  sync.Mutex
+	links []*link
+	fds   []unix.PollFd
+	wake  *wakeup
+
+	mu       sync.Mutex
+	accepted []*link
+	waiting  atomic.Int32 // len(accepted)
+}
+
+var _ transport.Endpoint = (*endpoint)(nil)
+
+// Open attaches a rank: it listens, and takes connections from now on. The error is a
+// *transport.LinkError.
+func (d *driver) Open(ctx context.Context, c transport.Config) (transport.Endpoint, error) {
+	e, err := d.open(ctx, c)
+	if err != nil {
+		return nil, &transport.LinkError{
+			Phase: "listen", Rank: c.Rank, Peer: -1, Address: describeListen(c, d.mode), Err: err,
+			Remedy: remedy(err),
+		}
+	}
+	return e, nil
+}
+
+func describeListen(c transport.Config, m Mode) string {
+	if c.Listen == "" {
+		return m.String()
+	}
+	return c.Listen
+}
+
+func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error) {
+	if c.Rank < 0 || c.Rank >= c.Size {
+		return nil, fmt.Errorf("rank %d of %d ranks", c.Rank, c.Size)
+	}
+	if c.MaxPayload == 0 {
+		c.MaxPayload = transport.DefaultMaxPayload
+	}
+	if c.MaxPayload < 0 {
+		return nil, fmt.Errorf("a limit of %d bytes for a payload", c.MaxPayload)
+	}
+	if c.HostID == "" {
+		c.HostID = bootID()
+	}
+	wake, err := newWake()
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{
+		driver: *d, c: c, log: logger(c), wake: wake,
+		self: transport.Identity{Rank: c.Rank, Size: c.Size, Job: c.Job, HostID: c.HostID},
+		at:   addresses{host: c.HostID, space: namespace()},
+	}
+	e.refusals.log = e.log
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	err = e.listen(ctx)
+	if err == nil {
+		e.encoded, err = e.at.encode()
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	for _, l := range e.listeners {
+		e.group.Go(func() { e.accept(l) })
+	}
+	return e, nil
+}
+
+// Addresses returns where peers reach the endpoint, for their Dial.
+func (e *endpoint) Addresses() []byte { return slices.Clone(e.encoded) }
+
+// Accept returns a link that a peer has opened.
+func (e *endpoint) Accept() transport.Link {
+	if e.waiting.Load() == 0 {
+		return nil
+	}
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.accepted) == 0 {
+		return nil
+	}
+	l := e.accepted[0]
+	e.accepted = slices.Delete(e.accepted, 0, 1)
+	e.waiting.Store(int32(len(e.accepted)))
+	e.links = append(e.links, l)
+	return l
+}
+
+// queue hands a link over to Accept, false when the endpoint is closing.
+func (e *endpoint) queue(l *link) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing.Load() {
+		return false
+	}
+	e.accepted = append(e.accepted, l)
+	e.waiting.Store(int32(len(e.accepted)))
+	e.wake.ring()
+	return true
+}
+
+// Wake ends a Wait.
+func (e *endpoint) Wake() { e.wake.ring() }
+
+// link makes a link of a connection that is past its hello. It owns conn, whatever it returns.
+func (e *endpoint) link(conn net.Conn, peer int) (*link, error) {
+	network, local, remote := conn.LocalAddr().Network(), conn.LocalAddr(), conn.RemoteAddr()
+	text := fmt.Sprintf("zmq %s, rank %d at %s, rank %d at %s", network, e.c.Rank, name(local), peer,
+		name(remote))
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	fd, err := takeOver(conn)
+	if err != nil {
+		return nil, errors.Join(err, closeQuietly(conn))
+	}
+	return newLink(fd, link{
+		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, text: text,
+		address: name(remote), onClose: e.forget,
+	}), nil
+}
+
+// name is an address for people: the end of a Unix socket that has dialled has none.
+func name(a net.Addr) string {
+	if s := a.String(); s != "" && s != "@" {
+		return s
+	}
+	return "an unnamed socket"
+}
+
+// closeQuietly closes what may be closed already.
+func closeQuietly(conn net.Conn) error {
+	if err := conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// forget takes a closed link from those that Wait looks at. The turn is held.
+func (e *endpoint) forget(l *link) {
+	if i := slices.Index(e.links, l); i >= 0 {
+		e.links = slices.Delete(e.links, i, i+1)
+	}
+}
+
+// Close closes all links and ends all goroutines. A second call waits for the first and returns
+// the same.
+func (e *endpoint) Close() error {
+	e.closed.Do(func() { e.err = e.close() })
+	return e.err
+}
+
+func (e *endpoint) close() error {
+	e.mu.Lock()
+	e.closing.Store(true) // from here on nothing is queued
+	e.mu.Unlock()
+	e.cancel() // ends handshakes and dials
+	e.wake.ring()
+	var errs []error
+	for _, l := range e.listeners {
+		errs = append(errs, l.Close())
+	}
+	e.group.Wait()
+	if e.cleanup != nil {
+		errs = append(errs, e.cleanup())
+	}
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	e.mu.Lock()
+	unclaimed := e.accepted
+	e.accepted = nil
+	e.waiting.Store(0)
+	e.mu.Unlock()
+	for _, l := range slices.Concat(unclaimed, e.links) {
+		errs = append(errs, l.close())
+	}
+	errs = append(errs, e.wake.close())
+	return errors.Join(errs...)
+}

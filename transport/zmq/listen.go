@@ -1,0 +1,300 @@
+//go:build linux || darwin
+
+package zmq
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-zeromq/zmq4"
+	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// The limits of connections that have not said hello.
+const (
+	// maxHandshakes go on at once.
+	maxHandshakes = 64
+	// handshakeTime is what one may take.
+	handshakeTime = 5 * time.Second
+	// patience is what one may take when others wait for its place.
+	patience = time.Second
+)
+
+// chosen is the message by which a dialler says that it uses this connection, of those it has
+// opened to several addresses.
+const chosen = "TUTTI USE"
+
+func (e *endpoint) listen(ctx context.Context) error {
+	if e.driver.mode != TCP {
+		l, cleanup, err := listenUnix(strings.ToLower(rand.Text()))
+		if err != nil {
+			return fmt.Errorf("Unix socket: %w", err)
+		}
+		e.listeners, e.cleanup = append(e.listeners, l), cleanup
+		e.at.unix = l.Addr().String()
+	}
+	if e.driver.mode == IPC {
+		return nil
+	}
+	return e.listenTCP(ctx)
+}
+
+func (e *endpoint) listenTCP(ctx context.Context) error {
+	f, err := parseFilter(e.c.Interface)
+	if err != nil {
+		return err
+	}
+	all, err := locals()
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if f.allows(l) {
+			e.here = append(e.here, l)
+		}
+	}
+	host, offered, err := e.whereToListen(f, all)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", host)
+	if err != nil {
+		return err
+	}
+	e.listeners = append(e.listeners, l)
+	e.at.port = l.Addr().(*net.TCPAddr).AddrPort().Port()
+	var names []string
+	for _, o := range offered[:min(len(offered), maxAddresses)] {
+		e.at.tcp = append(e.at.tcp, o.net)
+		names = append(names, o.String())
+	}
+	secret := "with a secret"
+	if len(e.c.Secret) == 0 {
+		secret = "on loopback only: without a secret nobody else may connect"
+	}
+	e.log.Info("zmq: listening", "rank", e.c.Rank, "port", e.at.port, "offered", names,
+		"unix", e.at.unix, "security", secret)
+	return nil
+}
+
+// whereToListen returns the address to bind and those to offer to peers.
+func (e *endpoint) whereToListen(f filter, all []local) (string, []local, error) {
+	host, port := "", "0"
+	if e.c.Listen != "" {
+		var err error
+		if host, port, err = net.SplitHostPort(e.c.Listen); err != nil {
+			return "", nil, err
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "", nil, fmt.Errorf("port %q is no number of 16 bits", port)
+		}
+	}
+	ip, err := netip.ParseAddr(host)
+	if host != "" && err != nil {
+		return "", nil, fmt.Errorf("listen at %q: give an address of this host, not a name", host)
+	}
+	ip = ip.Unmap()
+	if len(e.c.Secret) == 0 {
+		if !ip.IsLoopback() {
+			if host != "" {
+				e.log.Warn("zmq: no secret: listening on loopback in place of what was asked for",
+					"rank", e.c.Rank, "asked", e.c.Listen)
+			}
+			ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		self := local{name: "loopback", net: netip.PrefixFrom(ip, ip.BitLen())}
+		return net.JoinHostPort(ip.String(), port), []local{self}, nil
+	}
+	if ip.IsValid() && !ip.IsUnspecified() {
+		return net.JoinHostPort(ip.String(), port), []local{ownNetwork(ip, all)}, nil
+	}
+	offered, err := f.choose(all)
+	if err != nil {
+		return "", nil, err
+	}
+	if !f.empty() {
+		if e.allowed = e.here; len(e.allowed) == 1 {
+			host = e.allowed[0].net.Addr().String()
+		}
+	}
+	return net.JoinHostPort(host, port), offered, nil
+}
+
+// ownNetwork finds the interface that has the address.
+func ownNetwork(ip netip.Addr, all []local) local {
+	for _, l := range all {
+		if l.net.Addr() == ip {
+			return l
+		}
+	}
+	return local{name: "unknown", net: netip.PrefixFrom(ip, ip.BitLen())}
+}
+
+// accept takes connections until the listener is closed, and lets each say hello in a goroutine of
+// its own.
+func (e *endpoint) accept(l net.Listener) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if e.ctx.Err() != nil {
+				return
+			}
+			// As a rule too many open files: the connection stays in the system's queue.
+			e.refusals.report("zmq: can't take a connection", "rank", e.c.Rank,
+				"at", name(l.Addr()), "error", err, "remedy", remedy(err))
+			pause.Reset(100 * time.Millisecond)
+			select {
+			case <-pause.C:
+			case <-e.ctx.Done():
+				return
+			}
+			continue
+		}
+		slot := e.slots.take(e.ctx, conn)
+		e.group.Go(func() {
+			defer e.slots.release(slot)
+			e.receive(conn)
+		})
+	}
+}
+
+// receive does the accepting end of a handshake, and queues the link that comes of it.
+func (e *endpoint) receive(conn net.Conn) {
+	remote := name(conn.RemoteAddr())
+	unhook := context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer unhook()
+	l, err := e.welcome(conn)
+	if err == nil {
+		e.log.Debug("zmq: accepted", "link", l)
+		if !e.queue(l) {
+			e.turn.Lock()
+			err = l.close()
+			e.turn.Unlock()
+		}
+	}
+	switch {
+	case err == nil || e.ctx.Err() != nil:
+	case errors.Is(err, errNotChosen):
+		e.log.Debug("zmq: the other end uses another connection", "rank", e.c.Rank, "from", remote)
+	default:
+		failure := transport.HelloLinkError(e.c.Rank, remote, err)
+		e.refusals.report("zmq: refused a connection", "rank", e.c.Rank, "from", remote, "error", err,
+			"claimed rank", failure.Peer, "remedy", remedy(err))
+	}
+}
+
+var errNotChosen = errors.New("the other end uses another connection")
+
+// welcome does the accepting end of greeting and hello. It owns conn, whatever it returns.
+func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
+	defer func() {
+		if err != nil {
+			_ = closeQuietly(conn) // the error that counts is there already
+		}
+	}()
+	if err := e.allow(conn); err != nil {
+		return nil, err
+	}
+	if err := tune(conn, e.driver.userTimeout); err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return nil, err
+	}
+	if e.ctx.Err() != nil { // its deadline has just been overwritten
+		return nil, transport.ErrClosed
+	}
+	if err := greet(conn, zmq4.Pair, true); err != nil {
+		return nil, err
+	}
+	m := newMessages(conn, transport.HelloMaxBytes)
+	peer, err := transport.HelloAccept(e.self, e.c.Secret, m.exchange())
+	if err != nil {
+		return nil, err
+	}
+	if body, _, err := m.read(); err != nil || string(body) != chosen {
+		return nil, errNotChosen
+	}
+	return e.link(conn, peer.Rank)
+}
+
+// allow refuses connections from another user without a secret, and to an address that the
+// interface filter leaves out.
+func (e *endpoint) allow(conn net.Conn) error {
+	switch c := conn.(type) {
+	case *net.UnixConn:
+		if len(e.c.Secret) > 0 {
+			return nil // the hello tells more
+		}
+		return sameUser(c)
+	case *net.TCPConn:
+		ip := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
+		if e.allowed != nil && ownNetwork(ip, e.allowed).name == "unknown" {
+			return fmt.Errorf("address %s of this host is left out by the interface filter %q", ip,
+				e.c.Interface)
+		}
+	}
+	return nil
+}
+
+func sameUser(c syscall.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	uid, err := peerUser(raw)
+	if err != nil {
+		return err
+	}
+	if own := os.Getuid(); int64(uid) != int64(own) {
+		return fmt.Errorf("%w: user %d, and this one is %d", errUser, uid, own)
+	}
+	return nil
+}
+
+// tune sets the options of a connection. Go has set TCP_NODELAY.
+func tune(conn net.Conn, userTimeout time.Duration) error {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("a connection of type %T has no descriptor", conn)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		e := raw.Control(func(fd uintptr) {
+			err = os.NewSyscallError("setsockopt SO_SNDBUF",
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, unixSendBytes))
+		})
+		return errors.Join(e, err)
+	}
+	if err := tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second, Interval: 2 * time.Second, Count: 5,
+	}); err != nil {
+		return err
+	}
+	if userTimeout <= 0 {
+		return nil
+	}
+	e := raw.Control(func(fd uintptr) { err = setUserTimeout(fd, userTimeout) })
+	return errors.Join(e, err)
+}
+
+// unixSendBytes is the send buffer of a Unix socket (BenchmarkBuffers).
+const unixSendBytes = 512 << 10

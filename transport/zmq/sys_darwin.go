@@ -1,0 +1,121 @@
+package zmq
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func errnoOf(err error) unix.Errno {
+	var errno unix.Errno
+	if err != nil && !errors.As(err, &errno) {
+		return unix.EIO
+	}
+	return errno
+}
+
+// recvSmall reads into p, which has at most idleBytes.
+func recvSmall(fd int, p []byte) (int, unix.Errno) {
+	n, err := unix.Read(fd, p)
+	return n, errnoOf(err)
+}
+
+// recv reads into a, and when that is full into b.
+func recv(fd int, a, b []byte) (int, unix.Errno) {
+	if len(b) == 0 {
+		n, err := unix.Read(fd, a)
+		return n, errnoOf(err)
+	}
+	n, err := unix.Readv(fd, [][]byte{a, b})
+	return n, errnoOf(err)
+}
+
+// message is the memory of a system call that sends: nothing, here.
+type message struct{}
+
+// sendParts sends the parts, or their first bytes, without waiting. Go's runtime takes the signal
+// that a broken connection gives.
+func sendParts(fd int, parts *[3][]byte, _ *message) (int, unix.Errno) {
+	n, err := unix.Writev(fd, parts[:])
+	return n, errnoOf(err)
+}
+
+// poll waits for the descriptors until the time left is over; negative is for ever.
+func poll(fds []unix.PollFd, left time.Duration) (int, error) {
+	ms := -1
+	if left >= 0 {
+		ms = int((left + time.Millisecond - 1) / time.Millisecond)
+	}
+	return unix.Poll(fds, ms)
+}
+
+// newWakeup returns the two ends of a wake-up.
+func newWakeup() (read, write int, err error) {
+	var fds [2]int
+	if err := unix.Pipe(fds[:]); err != nil {
+		return -1, -1, fmt.Errorf("pipe: %w", err)
+	}
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return -1, -1, fmt.Errorf("fcntl O_NONBLOCK: %w", err)
+		}
+	}
+	return fds[0], fds[1], nil
+}
+
+var wakeupBytes = []byte{1}
+
+// namespace is the same for all processes: there are no network namespaces.
+func namespace() string { return "" }
+
+// bootID is the same for all processes of one host.
+func bootID() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// listenUnix listens on a path in a directory that only this user can enter. The function removes
+// it.
+func listenUnix(name string) (net.Listener, func() error, error) {
+	dir, err := os.MkdirTemp("", "tutti-")
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, name[:min(len(name), 8)]))
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return l, func() error { return os.RemoveAll(dir) }, nil
+}
+
+// setUserTimeout bounds how long sent bytes may stay unacknowledged.
+func setUserTimeout(fd uintptr, d time.Duration) error {
+	const rxtConnDropTime = 0x80 // TCP_RXT_CONNDROPTIME of netinet/tcp.h, seconds
+	return os.NewSyscallError("setsockopt TCP_RXT_CONNDROPTIME",
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, rxtConnDropTime, max(1, int(d.Seconds()))))
+}
+
+// peerUser returns the user of the process at the other end of a Unix socket.
+func peerUser(c syscall.RawConn) (uint32, error) {
+	var cred *unix.Xucred
+	var err error
+	if e := c.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+	}); e != nil {
+		return 0, e
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("getsockopt LOCAL_PEERCRED", err)
+	}
+	return cred.Uid, nil
+}

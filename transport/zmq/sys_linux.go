@@ -1,0 +1,138 @@
+package zmq
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// recvSmall reads into p, which has at most idleBytes. The call doesn't tell the scheduler: it never
+// blocks, moves little, and is what a spinning caller does all the time (60 of 420 ns are saved).
+func recvSmall(fd int, p []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+// recv reads into a, and when that is full into b.
+func recv(fd int, a, b []byte) (int, unix.Errno) {
+	if len(b) == 0 {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(len(a)), unix.MSG_DONTWAIT, 0, 0)
+		return int(n), errno
+	}
+	iov := [2]unix.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
+	iov[0].SetLen(len(a))
+	iov[1].SetLen(len(b))
+	n, _, errno := unix.Syscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&iov)), 2)
+	runtime.KeepAlive(&iov)
+	return int(n), errno
+}
+
+// message is the memory of a system call that sends.
+type message struct {
+	iov    [3]unix.Iovec
+	header unix.Msghdr
+}
+
+// sendParts sends the parts, or their first bytes, without waiting and without a signal. Small ones
+// are not told to the scheduler, as in recvSmall.
+func sendParts(fd int, parts *[3][]byte, m *message) (int, unix.Errno) {
+	count, bytes := 0, 0
+	for _, p := range parts {
+		if len(p) > 0 {
+			m.iov[count].Base = unsafe.SliceData(p)
+			m.iov[count].SetLen(len(p))
+			count++
+			bytes += len(p)
+		}
+	}
+	m.header.Iov = &m.iov[0]
+	m.header.SetIovlen(count)
+	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+	var n uintptr
+	var errno unix.Errno
+	if bytes <= idleBytes {
+		n, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd),
+			uintptr(unsafe.Pointer(&m.header)), flags)
+	} else {
+		n, _, errno = unix.Syscall(unix.SYS_SENDMSG, uintptr(fd),
+			uintptr(unsafe.Pointer(&m.header)), flags)
+	}
+	m.iov = [3]unix.Iovec{} // lets go of the caller's memory
+	return int(n), errno
+}
+
+// poll waits for the descriptors until the time left is over; negative is for ever.
+func poll(fds []unix.PollFd, left time.Duration) (int, error) {
+	if left < 0 {
+		return unix.Ppoll(fds, nil, nil)
+	}
+	ts := unix.NsecToTimespec(int64(left))
+	return unix.Ppoll(fds, &ts, nil)
+}
+
+// newWakeup returns the two ends of a wake-up, here one descriptor.
+func newWakeup() (read, write int, err error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return -1, -1, fmt.Errorf("eventfd: %w", err)
+	}
+	return fd, fd, nil
+}
+
+// wakeupBytes is what a write to an eventfd adds to its counter.
+var wakeupBytes = []byte{1, 0, 0, 0, 0, 0, 0, 0}
+
+// namespace names the network namespace of this process, "" when it can't be told. Abstract Unix
+// sockets and loopback addresses are reached inside one only.
+func namespace() string {
+	s, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+// bootID is the same for all processes of one running kernel.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// listenUnix listens on an abstract name: it goes with the process, whatever ends it.
+func listenUnix(name string) (net.Listener, func() error, error) {
+	l, err := net.Listen("unix", "@tutti-"+name)
+	return l, func() error { return nil }, err
+}
+
+// setUserTimeout bounds how long sent bytes may stay unacknowledged.
+func setUserTimeout(fd uintptr, d time.Duration) error {
+	return os.NewSyscallError("setsockopt TCP_USER_TIMEOUT",
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds())))
+}
+
+// peerUser returns the user of the process at the other end of a Unix socket.
+func peerUser(c syscall.RawConn) (uint32, error) {
+	var cred *unix.Ucred
+	var err error
+	if e := c.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); e != nil {
+		return 0, e
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("getsockopt SO_PEERCRED", err)
+	}
+	return cred.Uid, nil
+}
