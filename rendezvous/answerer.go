@@ -15,11 +15,12 @@ import (
 // waits for the verdict.
 type answerer struct {
 	call
-	roll    *roll // the newest one seen
-	claimed bool  // the slot in it is ours
-	rival   rival
-	waiting string // what it waits for, for reports
-	outside bool   // the complaint about the signature was left
+	roll      *roll // the newest one seen
+	claimed   bool  // the slot in it is ours
+	contested bool  // another process holds the slot, and may be dead
+	rival     rival
+	waiting   string // what it waits for, for reports
+	outside   bool   // the complaint about the signature was left
 }
 
 // run follows hints and beats until there is a verdict.
@@ -55,10 +56,16 @@ func (a *answerer) run(ctx context.Context) (outcome, error) {
 			}
 			a.log.Warn("roll call: the store does not answer, trying again", "error", err)
 		}
+		var soon <-chan time.Time
+		if a.contested {
+			soon = time.After(contestPause)
+		}
 		select {
 		case <-ctx.Done():
 			return a.giveUp(ctx)
-		case <-hints:
+		case <-hints: // news of the roll, or a rival who asks for a sign of life
+			a.keepAlive(ctx)
+		case <-soon:
 		case <-patience.C:
 			a.progress(ctx)
 		case <-beat.C:
@@ -182,6 +189,7 @@ func (a *answerer) slot() string { return strconv.Itoa(a.Self.Rank) }
 // claim takes this rank's slot in the open roll, if it is free or its holder is dead.
 func (a *answerer) claim(ctx context.Context) error {
 	id := a.roll.ID
+	a.contested = false
 	// The lease comes first: an entry without one would look abandoned.
 	if err := a.renew(ctx, id); err != nil {
 		return err
@@ -215,7 +223,8 @@ func (a *answerer) claim(ctx context.Context) error {
 	case holder.Gone != "":
 		return a.takeOver(ctx, record, self)
 	}
-	state, err := a.rival.look(ctx, a.store, a.leaseKey(id, a.Self.Rank, holder.Nonce))
+	state, err := a.rival.look(ctx, a.store, a.leaseKey(id, a.Self.Rank, holder.Nonce),
+		a.callsChannel())
 	switch {
 	case err != nil:
 		return err
@@ -225,6 +234,7 @@ func (a *answerer) claim(ctx context.Context) error {
 	case state == dead:
 		return a.takeOver(ctx, record, self)
 	}
+	a.contested = true
 	a.waiting = fmt.Sprintf("pid %d on host %s holds rank %d; its lease has not ended yet",
 		holder.PID, holder.Host, a.Self.Rank)
 	return nil

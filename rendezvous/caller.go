@@ -48,11 +48,15 @@ func (c *caller) run(ctx context.Context) (outcome, error) {
 			}
 			c.log.Warn("roll call: the store does not answer, trying again", "error", err)
 		}
+		var soon <-chan time.Time
+		if errors.Is(err, errUnclear) {
+			soon = time.After(contestPause)
+		}
 		select {
 		case <-ctx.Done():
 			return outcome{}, c.giveUp(ctx)
-		case <-hints:
-			continue
+		case <-hints: // an arrival, or a rival who asks for a sign of life
+		case <-soon:
 		case <-patience.C:
 			c.progress(ctx)
 		case <-beat.C:
@@ -99,7 +103,8 @@ func (c *caller) yieldToLiving(ctx context.Context) error {
 	if ended != nil || err != nil {
 		return err
 	}
-	state, err := c.rival.look(ctx, c.store, c.leaseKey(earlier.ID, 0, earlier.Nonce))
+	state, err := c.rival.look(ctx, c.store, c.leaseKey(earlier.ID, 0, earlier.Nonce),
+		c.arrivalsChannel())
 	switch {
 	case err != nil:
 		return err

@@ -198,9 +198,12 @@ const (
 	dead
 )
 
+// contestPause is how often a contested lease is looked at.
+const contestPause = 50 * time.Millisecond
+
 // look compares the lease with what it was at the first look: a lease that moves is alive, one that
-// is gone is dead.
-func (r *rival) look(ctx context.Context, s Store, key string) (vitality, error) {
+// is gone is dead. A hint on channel asks its holder to renew it at once.
+func (r *rival) look(ctx context.Context, s Store, key, channel string) (vitality, error) {
 	value, err := s.Get(ctx, key)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -209,7 +212,7 @@ func (r *rival) look(ctx context.Context, s Store, key string) (vitality, error)
 		return unclear, err
 	case r.key != key:
 		*r = rival{key: key, seen: value}
-		return unclear, nil
+		return unclear, s.Notify(ctx, channel)
 	case string(r.seen) != string(value):
 		return alive, nil
 	default:
