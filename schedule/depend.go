@@ -94,24 +94,7 @@ func (pl *Plan) derive(p *Program, elemBytes int) {
 		touch(op.B, false)
 		touch(op.Dst, true)
 	}
-	if p.Collective == Barrier {
-		pl.enter(p, preds)
-	}
 	pl.link(preds)
-}
-
-// enter orders a barrier, which has no memory to be ordered by: a send waits for the receives of
-// all lower groups.
-func (pl *Plan) enter(p *Program, preds [][]int32) {
-	for i := range pl.Ops {
-		for j := range pl.Ops {
-			send, recv := &pl.Ops[i], &pl.Ops[j]
-			if send.Kind == Send && recv.Kind == Recv &&
-				p.Steps[recv.Step].Group < p.Steps[send.Step].Group {
-				preds[i] = append(preds[i], int32(j))
-			}
-		}
-	}
 }
 
 // link turns lists of predecessors into counts and successor lists.

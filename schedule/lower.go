@@ -75,7 +75,7 @@ type Plan struct {
 // any type is cut) for elements of elemBytes, and derives the dependencies between the chunks
 // from their overlapping memory: a later chunk waits for an earlier one when they touch the same
 // byte and at least one of them writes it. A step of no bytes becomes one operation, so that
-// every message has a frame.
+// every message has a frame; it waits for nothing but the frames before it.
 func Lower(p *Program, elemBytes, chunkBytes int) (*Plan, error) {
 	if elemBytes <= 0 || chunkBytes <= 0 || chunkBytes%64 != 0 {
 		return nil, fmt.Errorf("schedule: lower: chunk of %d bytes for elements of %d: "+

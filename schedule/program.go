@@ -56,10 +56,12 @@ func (c Collective) Reduces() bool {
 // SendCounts and RecvCounts are each rank's own row and column.
 type Args struct {
 	Rank, Size, Root int
-	Count            int   // elements of the vector: AllReduce, Broadcast, Reduce
+	Count            int   // elements of the vector: AllReduce, Broadcast, Reduce; see SendCounts
 	Counts           []int // elements of each rank's block: Scatter, Gather, AllGather, ReduceScatter
-	SendCounts       []int // AllToAll: elements of In's block for each rank
-	RecvCounts       []int // AllToAll: elements of Out's block from each rank
+	// SendCounts and RecvCounts are the elements of In's block for each rank and of Out's block
+	// from each rank: AllToAll. Count, unless 0, says that every block of every rank has so many,
+	// which no rank could know from its own counts.
+	SendCounts, RecvCounts []int
 	// InPlace says that the caller's Out lies over its In: the same vector for AllReduce,
 	// Broadcast, Reduce and AllToAll; for Scatter and ReduceScatter Out is In's own block; for
 	// Gather and AllGather In is Out's own block. Programs must be right either way; only those

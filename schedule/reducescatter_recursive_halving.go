@@ -7,11 +7,11 @@ import "github.com/tutti-ml/tutti/topology"
 // share; what a member keeps to itself at last is its own block, or the two of the ranks that it
 // stands for, one of which it then sends. Ranks beyond a power of two hand over their vector first.
 //
-// With l = log2 P, for p = P / otherwise, and blocks of n/p:
+// With l = log2 P, H = P-1 + sum over k = 1 to l of ceil((p-P)/2^k) blocks, for p = P / otherwise:
 //
 //	rounds   l          / l + 2
-//	bytes    (P-1)/P n  / (1 + (P-1)/P + 1/p) n
-//	reduced  (P-1)/P n  / (1 + (P-1)/P) n
+//	bytes    (p-1)/p n  / (1 + H/p + 1/p) n
+//	reduced  (p-1)/p n  / (1 + H/p) n
 //	scratch  n
 //
 // Halving by the lowest bit first shares out members whose numbers reversed are neighbours, so the
@@ -28,8 +28,13 @@ var reduceScatterRecursiveHalving = &Algorithm{
 	Cost: func(a Args, elemBytes, _ int) topology.Cost {
 		n := bytesOf(ReduceScatter, a, elemBytes)
 		f := topology.FoldOf(a.Size)
-		share := foreign(f.Core) * n
-		c := topology.Cost{Messages: float64(topology.FloorLog2(a.Size)), Bytes: share, Reduced: share}
+		l := topology.FloorLog2(a.Size)
+		blocks := f.Core - 1
+		for k := 1; k <= l; k++ {
+			blocks += (f.Extra + 1<<k - 1) >> k
+		}
+		share := float64(blocks) / float64(a.Size) * n
+		c := topology.Cost{Messages: float64(l), Bytes: share, Reduced: share}
 		if f.Extra > 0 {
 			c = plus(c, topology.Cost{Messages: 2, Bytes: n + n/float64(a.Size), Reduced: n})
 		}
