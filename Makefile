@@ -1,0 +1,90 @@
+# Tutti's commands. A target does the whole of what it says on a fresh Debian machine that has Go
+# and make; what is missing is installed by scripts/setup.sh, which says so first.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TOOL    := go tool -modfile=tools.mod
+RANKS   ?= 4
+PKG     ?= ./...
+BENCH   ?= .
+COUNT   ?= 5
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r t d; do \
+		printf '  make %-12s %s\n' "$$t" "$$d"; done
+
+.PHONY: build
+build: ## the commands and examples, into bin/
+	@mkdir -p bin
+	go build -o bin/ ./cmd/... ./examples/...
+
+.PHONY: demo
+demo: ## train a digit classifier on RANKS=4 processes and compare it with one process
+	@mkdir -p bin build
+	go build -o bin/ ./cmd/tutti ./examples/train
+	bin/tutti run -n $(RANKS) -- bin/train -compare -want-accuracy 0.96 -plot build/train.png
+
+.PHONY: test
+test: ## everything: sets the machine up, then go vet and all tests
+	scripts/setup.sh redis-server python3-zmq iproute2
+	go vet $(PKG)
+	TUTTI_REQUIRE_REDIS=1 TUTTI_REQUIRE_LIBZMQ=1 go test -timeout 15m $(PKG)
+	go -C tensor/kernelgen vet ./...
+	go -C tensor/kernelgen test ./...
+
+.PHONY: test-large
+test-large: ## the tests of messages beyond 2^31 bytes: 20 GiB of memory, some minutes
+	TUTTI_LARGE=1 go test -timeout 60m -run Large -v $(PKG)
+
+.PHONY: race
+race: ## the short tests under the race detector
+	scripts/setup.sh gcc libc6-dev redis-server
+	CGO_ENABLED=1 go test -race -short -timeout 15m $(PKG)
+
+.PHONY: bench
+bench: ## Go benchmarks of PKG that match BENCH, COUNT times, into build/bench.txt
+	@mkdir -p build
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | tee build/bench.txt
+	$(TOOL) benchstat $$([ -f build/bench-base.txt ] && echo build/bench-base.txt) build/bench.txt
+
+.PHONY: bench-peers
+bench-peers: ## Tutti beside Open MPI and Gloo on this host
+	scripts/peers/run.sh
+
+.PHONY: bench-hosts
+bench-hosts: ## Tutti between network namespaces that stand for hosts (needs root)
+	scripts/netns/run.sh
+
+.PHONY: lint
+lint: ## format, vet on every platform, staticcheck, generated files
+	@unformatted=$$($(TOOL) gofumpt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofumpt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go vet -tags noasm ./...
+	GOARCH=arm64 CGO_ENABLED=0 go vet ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet ./...
+	$(TOOL) staticcheck ./...
+	go mod verify
+	go -C tensor/kernelgen test -run TestCommittedFilesAreCurrent ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME=30s
+	scripts/fuzz.sh $(FUZZTIME) $(PKG)
+
+.PHONY: cover
+cover: ## statement coverage of each package and of all
+	@mkdir -p build
+	go test -short -timeout 15m -coverprofile build/cover.out $(PKG)
+	go tool cover -func build/cover.out | tail -n 1
+
+.PHONY: generate
+generate: ## what go generate writes: the SIMD kernels
+	go generate ./...
+
+.PHONY: clean
+clean: ## what the targets above leave behind
+	rm -rf bin build
