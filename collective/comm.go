@@ -83,7 +83,7 @@ func (c *Comm) run(ctx context.Context, r request) error {
 		return err
 	}
 	e := c.e
-	e.mu.Lock()
+	e.enter()
 	defer e.mu.Unlock()
 	call, err := c.issue(ctx, &r)
 	if err != nil {
@@ -205,7 +205,7 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 		p.dialling = true
 		e.mu.Unlock()
 		l, err := e.dial(ctx, p)
-		e.mu.Lock()
+		e.enter()
 		p.dialling = false
 		if err != nil {
 			if ctx.Err() != nil && c.failed == nil {
@@ -253,7 +253,7 @@ func (e *engine) flushLater() {
 // as the reason. It does not wait for anybody.
 func (c *Comm) Abort(cause error) {
 	e := c.e
-	e.mu.Lock()
+	e.enter()
 	defer e.mu.Unlock()
 	if c.usable() != nil {
 		return
@@ -275,7 +275,7 @@ func (c *Comm) Abort(cause error) {
 // links. Close does not wait for other ranks, but for what was sent to be on its way.
 func (c *Comm) Close() error {
 	e := c.e
-	e.mu.Lock()
+	e.enter()
 	if c.closed {
 		e.mu.Unlock()
 		return nil

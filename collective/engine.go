@@ -48,6 +48,14 @@ type engine struct {
 	cancel     context.CancelFunc
 }
 
+// enter takes the turn. A leader that is parked must come back first: until then the links are its.
+func (e *engine) enter() {
+	e.mu.Lock()
+	if e.parked {
+		e.ep.Wake()
+	}
+}
+
 // sweepEvery is how many idle passes go by before peers that no call expects anything of are
 // looked at too: they may bring an abort, or a frame of a call that differs from this rank's.
 const sweepEvery = 64
@@ -206,7 +214,7 @@ func (e *engine) wait(ctx context.Context, c *call) {
 		case <-c.signal:
 		case <-ctx.Done():
 		}
-		e.mu.Lock()
+		e.enter()
 		c.following = false
 		if !c.done && ctx.Err() != nil {
 			e.cancelled(c, ctx.Err())

@@ -30,7 +30,7 @@ func (e *engine) pollLink(p *peer, l *inLink) (moved bool) {
 			moved = true
 			continue
 		}
-		h, err := l.Next()
+		h, err := l.next()
 		if err != nil {
 			if p.err == nil {
 				e.lost(p, err)
@@ -51,6 +51,7 @@ func (e *engine) pollLink(p *peer, l *inLink) (moved bool) {
 		if !again {
 			return moved
 		}
+		l.kept = false
 	}
 }
 
@@ -68,12 +69,16 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (gone, moved
 		e.protocol(ch.comm, p, "credit %d is beyond what was sent", h.Credit)
 		return false, true
 	}
+	if ch.held.len() > 0 { // it comes after those
+		l.stall(h)
+		return false, false
+	}
 	cl := e.expecting(ch, p, h)
 	if ch.comm != nil && ch.comm.failed != nil {
 		return true, true // the frame was a mismatch: drop it
 	}
-	if cl == nil || ch.held.len() > 0 || cl.call.pending[cl.link.Recvs[cl.recvAt]] != 0 {
-		l.stalled = true
+	if cl == nil || cl.call.pending[cl.link.Recvs[cl.recvAt]] != 0 {
+		l.stall(h)
 		return false, false
 	}
 	moved, whole, err := e.receive(cl, l.Link, h)
@@ -152,7 +157,7 @@ func (e *engine) expecting(ch *channel, p *peer, h *transport.Header) *callLink 
 // hold moves the frame at the head of a link, which no operation can take yet, to held memory, so
 // that what is behind it can be read. The window bounds how much that can become.
 func (e *engine) hold(p *peer, l *inLink) (moved bool) {
-	h, err := l.Next()
+	h, err := l.next()
 	if err != nil || h == nil || h.Kind != transport.Data {
 		return false
 	}
@@ -169,7 +174,7 @@ func (e *engine) hold(p *peer, l *inLink) (moved bool) {
 	// A frame that a call has begun to take stays the call's: only the rest is held, and the
 	// operation goes on from there. Begun frames are never stalled, so there is none here.
 	l.filling, l.fillCh = &heldFrame{header: *h, data: make([]byte, h.Length)}, ch
-	l.stalled = false
+	l.stalled, l.kept = false, false
 	e.fill(p, l)
 	return true
 }

@@ -32,6 +32,26 @@ type inLink struct {
 	fillCh  *channel
 	ctl     []byte // payload of the control frame at the head
 	stalled bool   // the head frame waits for an operation that can't run yet
+	// A frame without payload is gone from the link when Next is called again. While it has to
+	// wait its header is kept here.
+	kept bool
+	head transport.Header
+}
+
+// next returns the header of the frame at the head.
+func (l *inLink) next() (*transport.Header, error) {
+	if l.kept {
+		return &l.head, nil
+	}
+	return l.Next()
+}
+
+// stall leaves the frame at the head where it is.
+func (l *inLink) stall(h *transport.Header) {
+	l.stalled = true
+	if h.Length == 0 && !l.kept {
+		l.head, l.kept = *h, true
+	}
 }
 
 // lent is an operation whose memory a link has; no call for a control frame.

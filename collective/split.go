@@ -12,7 +12,7 @@ import (
 // collective call: all ranks of c make it. The new communicator shares c's links, and nothing
 // else: calls on both are independent. Both must be closed.
 func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
-	c.e.mu.Lock()
+	c.e.enter()
 	mine := []int64{int64(color), int64(key), int64(c.e.nextComm)}
 	c.e.mu.Unlock()
 	all := make([]int64, 3*c.size)
@@ -30,7 +30,7 @@ func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 	slices.SortStableFunc(group, func(a, b int) int { return int(all[3*a+1] - all[3*b+1]) })
 
 	e := c.e
-	e.mu.Lock()
+	e.enter()
 	defer e.mu.Unlock()
 	// Every rank of c takes the number as used, whatever its color, so that a rank of the new
 	// communicator has made no other of that number.

@@ -66,7 +66,7 @@ func (e *engine) dialLater(p *peer) {
 		ctx, cancel := context.WithTimeout(e.ctx, dialTimeout)
 		defer cancel()
 		l, err := e.ep.Dial(ctx, p.rank, p.addresses)
-		e.mu.Lock()
+		e.enter()
 		defer e.mu.Unlock()
 		p.dialling = false
 		if err != nil {

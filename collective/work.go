@@ -24,7 +24,7 @@ func (c *Comm) start(ctx context.Context, r request) *Work {
 		return w
 	}
 	e := c.e
-	e.mu.Lock()
+	e.enter()
 	defer e.mu.Unlock()
 	if w.call, w.err = c.issue(ctx, &r); w.err != nil {
 		w.done = true
@@ -37,7 +37,7 @@ func (c *Comm) start(ctx context.Context, r request) *Work {
 	if ctx.Done() != nil {
 		call := w.call
 		call.stop = context.AfterFunc(ctx, func() {
-			e.mu.Lock()
+			e.enter()
 			defer e.mu.Unlock()
 			if w.call == call && !call.done {
 				e.cancelled(call, ctx.Err())
@@ -58,7 +58,7 @@ func (c *Comm) start(ctx context.Context, r request) *Work {
 // Calling Wait again returns the same.
 func (w *Work) Wait() error {
 	e := w.comm.e
-	e.mu.Lock()
+	e.enter()
 	defer e.mu.Unlock()
 	if !w.done {
 		e.wait(w.call.ctx, w.call)
@@ -70,7 +70,7 @@ func (w *Work) Wait() error {
 // Done reports whether the call is done, without waiting.
 func (w *Work) Done() bool {
 	e := w.comm.e
-	e.mu.Lock()
+	e.enter()
 	defer e.mu.Unlock()
 	if !w.done && w.call.done {
 		w.settle()
