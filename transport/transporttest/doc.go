@@ -18,8 +18,8 @@
 //   - Dial to a closed endpoint fails or, where that can't be known yet, gives a link that breaks.
 //   - Byte k of a payload has an address that is k modulo 8, in every window of Peek, so that
 //     elements can be used in place whatever was discarded before them.
-//   - Peek shows 64 bytes in one window in the end, or all of the payload that remains, though
-//     nothing is discarded: no element is ever cut by the windows.
+//   - What Peek shows reaches in the end the next multiple of 8 bytes of the payload, or its end,
+//     though nothing is discarded: no element is ever cut. Of a control frame it shows all.
 //   - A link that nobody reads takes a bounded number of frames, also of empty ones.
 //   - Wait returns when a frame becomes the head of its link because the one before it was taken.
 //

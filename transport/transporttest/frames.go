@@ -104,7 +104,7 @@ func (s *suite) inOrder(t *testing.T) {
 				t.Fatalf("Next: %v", err)
 			}
 			if h != nil {
-				p.take(way[1], frame(taken[w], length(taken[w])), payload(w, taken[w]))
+				p.rest(way[1], h, frame(taken[w], length(taken[w])), payload(w, taken[w]))
 				taken[w]++
 			}
 		}

@@ -88,7 +88,7 @@ func (s *suite) sentCounts(t *testing.T) {
 			if h, err := p.b.link.Next(); err != nil {
 				t.Fatal(err)
 			} else if h != nil {
-				p.take(p.b, frame(h.Seq, int(h.Length)), payload[:h.Length])
+				p.rest(p.b, h, frame(h.Seq, int(h.Length)), payload[:h.Length])
 			}
 		}
 		observe()
@@ -102,7 +102,7 @@ func (s *suite) sentCounts(t *testing.T) {
 		if h == nil {
 			return last == p.a.sent
 		}
-		p.take(p.b, frame(h.Seq, int(h.Length)), payload[:h.Length])
+		p.rest(p.b, h, frame(h.Seq, int(h.Length)), payload[:h.Length])
 		return false
 	})
 }
@@ -131,7 +131,7 @@ func (s *suite) reuse(t *testing.T) {
 				t.Fatal(err)
 			}
 			if h != nil {
-				p.take(p.b, frame(taken, size), filled(size, taken))
+				p.rest(p.b, h, frame(taken, size), filled(size, taken))
 				taken++
 			}
 			return taken == frames

@@ -164,7 +164,7 @@ func (s *suite) peekAligned(t *testing.T) {
 	}
 }
 
-// peekGrows never discards what it has seen until the window has 64 bytes or all that remains.
+// peekGrows discards nothing until the window reaches the end of the next 8 bytes of the payload.
 func (s *suite) peekGrows(t *testing.T) {
 	p := s.pair(t)
 	for _, size := range []int{40, 64, 1000, 300_001} {
@@ -172,9 +172,9 @@ func (s *suite) peekGrows(t *testing.T) {
 			payload := filled(size, uint64(split))
 			p.put(p.a, frame(1, size), payload[:split], payload[split:])
 			p.same(p.next(p.b), frame(1, size))
-			for taken, step := 0, 1; taken < size; step = (step + 12) % 64 {
-				want := min(64, size-taken)
-				p.until("a window of 64 bytes", func() bool {
+			for taken, step := 0, 1; taken < size; step = (step + 3) % 8 {
+				want := min((taken/8+1)*8, size) - taken
+				p.until("a window to a multiple of 8 bytes", func() bool {
 					return len(p.window(p.b, payload, taken)) >= want
 				})
 				n := min(want, step+1)
