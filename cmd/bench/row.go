@@ -1,0 +1,39 @@
+package main
+
+import "time"
+
+// row is one form of one line: a JSON object, a CSV record or half a line of the table.
+type row struct {
+	Op      string  `json:"op"`
+	DType   string  `json:"dtype"`
+	RedOp   string  `json:"redop"`
+	Driver  string  `json:"driver"`
+	Algo    string  `json:"algo"`
+	NP      int     `json:"np"`
+	Bytes   int     `json:"bytes"`
+	Count   int     `json:"count"`
+	InPlace bool    `json:"inplace"`
+	TimeUS  float64 `json:"time_us"`
+	AlgBW   float64 `json:"algbw_gbs"`
+	BusBW   float64 `json:"busbw_gbs"`
+	P50US   float64 `json:"p50_us"`
+	P99US   float64 `json:"p99_us"`
+	Wrong   *int    `json:"wrong"` // nil: unchecked
+}
+
+func newRow(t trial, driver, algorithm string) *row {
+	return &row{
+		Op: t.op.name, DType: t.typeName(), RedOp: t.redopName(), Driver: driver, Algo: algorithm,
+		NP: t.size, Bytes: t.bytes(), Count: t.count, InPlace: t.inPlace,
+	}
+}
+
+func (r *row) setTimes(t trial, took timing) {
+	r.TimeUS, r.P50US, r.P99US = microseconds(took.mean), microseconds(took.p50), microseconds(took.p99)
+	if took.mean > 0 {
+		r.AlgBW = float64(r.Bytes) / float64(took.mean) // bytes in a nanosecond: 10^9 in a second
+	}
+	r.BusBW = r.AlgBW * t.op.factor(float64(t.size))
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
