@@ -231,11 +231,37 @@ func (e *engine) protocol(c *Comm, p *peer, format string, args ...any) {
 	if p.out != nil {
 		link = p.out.String()
 	}
+	for _, l := range p.links {
+		_ = l.Close() // nothing that comes after this can be trusted
+	}
 	e.lost(p, &ProtocolError{
 		Rank: e.rank, Peer: p.rank, Link: link, Reason: fmt.Sprintf(format, args...),
 	})
 	if c != nil {
 		e.unreachable(c, p)
+	}
+}
+
+// deafened notes that nothing can be sent to a peer any more, and reads what it has sent: that may
+// be all that was needed of it, or tell why it went.
+func (e *engine) deafened(p *peer, err error) {
+	if p.deaf != nil {
+		return
+	}
+	p.deaf = err
+	p.control.clear()
+	e.drain(p)
+}
+
+// drain reads all that a peer has sent, into held memory where no operation can take it.
+func (e *engine) drain(p *peer) {
+	for again := true; again; {
+		again = e.poll(p)
+		for _, l := range p.links {
+			if l.stalled && e.hold(p, l) {
+				again = true
+			}
+		}
 	}
 }
 
@@ -245,6 +271,8 @@ func (e *engine) lost(p *peer, err error) {
 		return
 	}
 	p.err = err
+	e.deafened(p, err)
+	e.drain(p)
 	e.reap(p)
 	for i := len(e.active) - 1; i >= 0; i-- {
 		if i >= len(e.active) {

@@ -55,6 +55,16 @@ func (cl *callLink) idle() bool {
 	return cl.recvAt == len(cl.link.Recvs) && cl.ended == len(cl.link.Sends)
 }
 
+// listening reports whether reading from the peer can move the call now: its next receive may run,
+// or a frame waits to be sent, for which the peer may have to return credit first.
+func (cl *callLink) listening() bool {
+	c := cl.call
+	if cl.recvAt < len(cl.link.Recvs) && c.pending[cl.link.Recvs[cl.recvAt]] == 0 {
+		return true
+	}
+	return cl.sendAt < len(cl.link.Sends) && c.pending[cl.link.Sends[cl.sendAt]] == 0
+}
+
 // needs reports whether the call can't end without hearing from the peer again: frames are missing
 // that are not even held, or the peer has to take some.
 func (cl *callLink) needs() bool {

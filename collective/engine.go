@@ -95,7 +95,7 @@ func (e *engine) step(c *call) (moved bool) {
 		if cl.ch.held.len() > 0 && e.takeHeld(cl.ch) {
 			moved = true
 		}
-		if !cl.idle() && e.poll(cl.peer) {
+		if cl.listening() && e.poll(cl.peer) {
 			moved = true
 		}
 		if c.done {

@@ -62,7 +62,7 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (gone, moved
 	if ch == nil {
 		return false, true // the peer has just been given up
 	}
-	if ch.comm != nil && (ch.comm.failed != nil || ch.comm.closed) {
+	if c := ch.comm; c != nil && (c.failed != nil || c.closed || c.epoch != h.Epoch) {
 		return e.drop(p, l, h)
 	}
 	if !ch.ack(h.Credit) {
@@ -117,6 +117,10 @@ func (e *engine) channelOf(p *peer, h *transport.Header) *channel {
 func (e *engine) adopt(ch *channel) *channel {
 	if ch.comm == nil {
 		ch.comm = e.comms[ch.id.comm]
+	}
+	if ch.comm != nil && ch.comm.rankOf(ch.peer) < 0 {
+		e.protocol(nil, ch.peer, "frames for communicator %d, which it is not of", ch.id.comm)
+		return nil
 	}
 	return ch
 }
@@ -194,7 +198,10 @@ func (e *engine) fill(p *peer, l *inLink) bool {
 		f.got += n
 	}
 	l.filling, l.fillCh = nil, nil
-	if e.adopt(ch); ch.comm != nil && (ch.comm.failed != nil || ch.comm.closed) {
+	if e.adopt(ch) == nil {
+		return false
+	}
+	if ch.comm != nil && (ch.comm.failed != nil || ch.comm.closed) {
 		ch.heldBytes -= len(f.data) + transport.HeaderBytes
 		return true
 	}

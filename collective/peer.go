@@ -21,7 +21,8 @@ type peer struct {
 	control  queue[control]
 	channels []*channel
 	dialling bool
-	err      error // why the peer can't be reached any more
+	deaf     error // why nothing can be sent to the peer; what it has sent may still be read
+	err      error // why the peer can't be reached any more, neither way
 	left     bool  // the peer said goodbye to the last communicator it shared with this rank
 }
 
@@ -81,7 +82,7 @@ func (p *peer) channel(id channelID) *channel {
 // pumpSends offers what the call may send now to the link.
 func (e *engine) pumpSends(cl *callLink) (moved bool) {
 	ch, p, c := cl.ch, cl.peer, cl.call
-	if p.out == nil || ch.sendQ.head() != cl || (p.control.len() > 0 && !e.flushControl(p)) {
+	if p.out == nil || p.deaf != nil || ch.sendQ.head() != cl || (p.control.len() > 0 && !e.flushControl(p)) {
 		return false
 	}
 	for cl.sendAt < len(cl.link.Sends) {
@@ -102,6 +103,7 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 		}
 		ok, err := p.out.Send(&e.header, pieces)
 		if err != nil {
+			e.deafened(p, err)
 			e.lost(p, err)
 			return true
 		}
@@ -147,7 +149,8 @@ func (e *engine) reap(p *peer) (moved bool) {
 			f.cl.call.opDone(f.op)
 		}
 	}
-	if err != nil {
+	if err != nil && p.deaf == nil {
+		e.deafened(p, err)
 		e.lost(p, err)
 		return true
 	}
@@ -157,7 +160,7 @@ func (e *engine) reap(p *peer) (moved bool) {
 // flushControl offers the peer's control frames to the link; it reports whether none is left.
 func (e *engine) flushControl(p *peer) bool {
 	for p.control.len() > 0 {
-		if p.out == nil || p.err != nil {
+		if p.out == nil {
 			return false
 		}
 		f := &p.control.items[p.control.at]
@@ -168,7 +171,7 @@ func (e *engine) flushControl(p *peer) bool {
 		}
 		ok, err := p.out.Send(&f.header, [2][]byte{f.payload})
 		if err != nil {
-			e.lost(p, err)
+			e.deafened(p, err) // what it has sent may be all that this rank needs of it
 			return false
 		}
 		if !ok {
@@ -182,7 +185,7 @@ func (e *engine) flushControl(p *peer) bool {
 
 // tell queues a control frame and offers it at once.
 func (e *engine) tell(p *peer, h transport.Header, payload []byte) {
-	if p == nil || p.err != nil {
+	if p == nil || p.deaf != nil {
 		return
 	}
 	h.Length = uint32(len(payload))

@@ -111,6 +111,9 @@ func (e *engine) control(p *peer, h *transport.Header, payload []byte) {
 		return
 	}
 	c := e.comms[h.Comm]
+	if c != nil && (c.epoch != h.Epoch || c.rankOf(p) < 0) {
+		return
+	}
 	if c == nil {
 		if h.Kind == transport.Abort {
 			e.abortEarly(p, h, payload)
@@ -133,9 +136,6 @@ func (e *engine) control(p *peer, h *transport.Header, payload []byte) {
 		e.compare(c, p, h)
 	case transport.Goodbye:
 		rank := c.rankOf(p)
-		if rank < 0 {
-			return
-		}
 		c.left[rank] = true
 		e.reap(p)
 		for i := len(e.active) - 1; i >= 0; i-- {
