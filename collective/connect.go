@@ -61,10 +61,7 @@ func open(ctx context.Context, cfg *config, env *rendezvous.Environment, hostID 
 	case d == nil && env.Size == 1:
 		d = inproc.NewNetwork(inproc.Options{}).Driver()
 	case d == nil:
-		if name = cfg.driverName; name == "" {
-			name = "zmq"
-		}
-		if d, err = drivers.Lookup(name); err != nil {
+		if d, err = drivers.Lookup(cfg.driverName); err != nil {
 			return nil, "", err
 		}
 	}
