@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // reporter prints what rank 0 has to say.
@@ -128,6 +129,13 @@ const (
 	halfColumns   = " %10s %8s %8s %7s %10s %10s"
 )
 
+// center puts a title above one half's columns.
+func center(title string) string {
+	const width = 58
+	left := (width - len(title)) / 2
+	return strings.Repeat(" ", left) + title + strings.Repeat(" ", width-left-len(title))
+}
+
 func (t *table) columns(algorithm, name string) {
 	section := name + ", algorithm " + algorithm
 	if section == t.section {
@@ -136,7 +144,7 @@ func (t *table) columns(algorithm, name string) {
 	t.section = section
 	t.printf("#\n# %s\n#\n", section)
 	blank := []any{"", "", "", "", ""}
-	t.printf("#"+sharedColumns+" %58s %58s\n", append(blank, "out of place  ", "in place  ")...)
+	t.printf("#"+sharedColumns+" %s %s\n", append(blank, center("out of place"), center("in place"))...)
 	half := []any{"time", "algbw", "busbw", "#wrong", "p50", "p99"}
 	names := append([]any{"size", "count", "type", "redop", "root"}, half...)
 	t.printf("#"+sharedColumns+halfColumns+halfColumns+"\n", append(names, half...)...)

@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // row is one form of one line: a JSON object, a CSV record or half a line of the table.
 type row struct {
@@ -33,7 +36,22 @@ func (r *row) setTimes(t trial, took timing) {
 	if took.mean > 0 {
 		r.AlgBW = float64(r.Bytes) / float64(took.mean) // bytes in a nanosecond: 10^9 in a second
 	}
-	r.BusBW = r.AlgBW * t.op.factor(float64(t.size))
+	r.BusBW = significant(r.AlgBW * t.op.factor(float64(t.size)))
+	r.AlgBW = significant(r.AlgBW)
+}
+
+// significant rounds to five significant digits: more would only look measured.
+func significant(x float64) float64 {
+	if x == 0 {
+		return 0
+	}
+	digits := 4 - int(math.Floor(math.Log10(math.Abs(x))))
+	if digits > 0 {
+		scale := math.Pow10(digits)
+		return math.Round(x*scale) / scale
+	}
+	scale := math.Pow10(-digits)
+	return math.Round(x/scale) * scale
 }
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
