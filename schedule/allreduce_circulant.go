@@ -11,7 +11,7 @@ import "github.com/tutti-ml/tutti/topology"
 //	reduced  (p-1)/p n
 //	scratch  none
 //
-// Out of place and with an odd p > 3 one block is copied from In to Out first, because it is sent
+// Out of place and with an odd p > 5 one block is copied from In to Out first, because it is sent
 // together with blocks that have been added to.
 
 var allReduceCirculant = &Algorithm{

@@ -34,7 +34,8 @@ import (
 
 const hierarchical = "hierarchical"
 
-var errFlat = errors.New("schedule: hierarchical needs several hosts, one of them with several ranks")
+var errFlat = errors.New(
+	"schedule: hierarchical needs several hosts, one of them with several ranks")
 
 var allReduceHierarchical = &Algorithm{
 	Collective: AllReduce, Name: hierarchical,

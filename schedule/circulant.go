@@ -32,9 +32,9 @@ func (p *Program) circulantReduceScatter(
 		lo, n := s[k], s[k+1]-s[k]
 		from := acc
 		switch {
-		case k == q-1 || lo == 1 && p.untouched(s, k):
+		case k == q-1 || n == 1 && untouched(s, k):
 			from = in
-		case p.untouched(s, k) && !same:
+		case untouched(s, k) && !same:
 			p.copy(acc(t.me+s[k+1]-1, 1), in(t.me+s[k+1]-1, 1))
 		}
 		p.send(group, t.peer(t.me+lo), from(t.me+lo, n))
@@ -53,18 +53,18 @@ func (p *Program) circulantReduceScatter(
 
 // untouched reports whether round k sends a block that no round before has added to: the farthest
 // one of the second round, for odd sizes.
-func (p *Program) untouched(s []int, k int) bool {
+func untouched(s []int, k int) bool {
 	q := len(s) - 1
 	return k == q-2 && s[q]-s[q-1] < s[q-1]
 }
 
 // circulantPartials returns how many distances circulantReduceScatter keeps in acc.
 func circulantPartials(size int) int {
-	switch {
-	case size == 2:
-		return 0
-	case size == 3:
-		return 1
+	switch size {
+	case 2:
+		return 0 // the first round is the last
+	case 3, 5:
+		return size / 2 // the block that nothing is added to is sent alone, from in
 	}
 	return (size + 1) / 2
 }

@@ -25,9 +25,10 @@
 // # Order
 //
 // A program says nothing about time. A later step waits for an earlier one only if they touch the
-// same memory and one of them writes it. The frames of a link, in each direction, follow [Step].Group,
-// then the number of the chunk, then the place of the step; both ends order them alike. That is all
-// that is needed: every program ends even if each send must wait for its receive.
+// same memory and one of them writes it. The frames of a link, in each direction, follow
+// [Step].Group, then the number of the chunk, then the place of the step; both ends order them
+// alike. That is all that is needed: every program ends even if each send must wait for its
+// receive.
 //
 // # Bits
 //

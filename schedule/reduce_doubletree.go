@@ -8,7 +8,8 @@ import "github.com/tutti-ml/tutti/topology"
 //	rounds   2 (k - 1 + h)
 //	bytes    (k - 1 + h)/k n, which goes to n, the least that is possible
 //	reduced  the same
-//	scratch  n/2, for the tree in which a rank has children, the root apart
+//	scratch  n/2, for the tree in which a rank has children, the root apart; n on the one rank that
+//	         may have children in both where p is even
 
 var reduceDoubleTree = &Algorithm{
 	Collective: Reduce, Name: doubleTree, Pipelined: true,

@@ -8,7 +8,7 @@ import "github.com/tutti-ml/tutti/topology"
 //	rounds   L
 //	bytes    (p-1)/p n
 //	reduced  (p-1)/p n
-//	scratch  ceil(p/2) blocks; none for p = 2, one for p = 3
+//	scratch  ceil(p/2) blocks; floor(p/2) for p = 3 and 5; none for p = 2
 
 var reduceScatterCirculant = &Algorithm{
 	Collective: ReduceScatter, Name: circulant,
