@@ -1,3 +1,8 @@
+// Package drivers names the drivers that reach other processes, for the one place where a user
+// chooses by name.
+//
+// It imports package transport and each driver; nothing else imports a driver by its path. Package
+// inproc is not among them: its ranks share a Network, which has no name.
 package drivers
 
 import (
@@ -8,26 +13,46 @@ import (
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
 
-// builtIn lists the drivers, the one that suits most first.
-func builtIn() []transport.Driver {
-	return []transport.Driver{zmq.New(zmq.Auto), zmq.New(zmq.TCP), zmq.New(zmq.IPC)}
+// Default is the name of the driver that is used when none is chosen.
+const Default = "zmq"
+
+// makers is in the order in which Names lists it.
+var makers = []struct {
+	name string
+	make func() transport.Driver
+}{
+	{"zmq", func() transport.Driver { return zmq.New(zmq.Auto) }},
+	{"zmq:tcp", func() transport.Driver { return zmq.New(zmq.TCP) }},
+	{"zmq:ipc", func() transport.Driver { return zmq.New(zmq.IPC) }},
 }
 
-// Names returns the names that Lookup knows; the first is the default.
+// Names lists the names that Lookup knows.
 func Names() []string {
-	var names []string
-	for _, d := range builtIn() {
-		names = append(names, d.Name())
+	names := make([]string, len(makers))
+	for i, m := range makers {
+		names[i] = m.name
 	}
 	return names
 }
 
-// Lookup returns the driver of a name, the default one for "". The error lists the names.
+// UnknownError is a name that no driver has.
+type UnknownError struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("no transport driver is called %q; there are %s", e.Name,
+		strings.Join(e.Known, ", "))
+}
+
+// Lookup returns a driver by its name. Each call makes a new one. The error is an *UnknownError
+// that lists the names there are.
 func Lookup(name string) (transport.Driver, error) {
-	for _, d := range builtIn() {
-		if name == "" || d.Name() == name {
-			return d, nil
+	for _, m := range makers {
+		if m.name == name {
+			return m.make(), nil
 		}
 	}
-	return nil, fmt.Errorf("drivers: no driver %q: there are %s", name, strings.Join(Names(), ", "))
+	return nil, &UnknownError{Name: name, Known: Names()}
 }

@@ -1,27 +1,42 @@
 package drivers_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tutti-ml/tutti/transport/drivers"
 )
 
-func TestLookup(t *testing.T) {
-	for _, name := range drivers.Names() {
+func TestEveryNameFindsItsDriver(t *testing.T) {
+	names := drivers.Names()
+	if !slices.Contains(names, drivers.Default) {
+		t.Errorf("the default %q is not among %v", drivers.Default, names)
+	}
+	for _, name := range names {
 		d, err := drivers.Lookup(name)
-		if err != nil || d.Name() != name {
-			t.Errorf("Lookup(%q) = %v, %v", name, d, err)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if d.Name() != name {
+			t.Errorf("%s finds the driver %s", name, d.Name())
 		}
 	}
-	if d, err := drivers.Lookup(""); err != nil || d.Name() != drivers.Names()[0] {
-		t.Errorf("the default is %v, %v; want %s", d, err, drivers.Names()[0])
-	}
-	_, err := drivers.Lookup("smoke signals")
-	for _, name := range drivers.Names() {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error %v does not list %q", err, name)
+}
+
+func TestUnknownNames(t *testing.T) {
+	for _, name := range []string{"", "inproc", "ZMQ", "zmq:", "zmq ", "tcp"} {
+		_, err := drivers.Lookup(name)
+		var e *drivers.UnknownError
+		if !errors.As(err, &e) || e.Name != name {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		for _, known := range drivers.Names() {
+			if !strings.Contains(err.Error(), known) {
+				t.Errorf("%q does not list %s", err, known)
+			}
 		}
 	}
 }
@@ -29,7 +44,11 @@ func TestLookup(t *testing.T) {
 func ExampleLookup() {
 	d, err := drivers.Lookup("zmq:tcp")
 	fmt.Println(d.Name(), err)
-	// Output: zmq:tcp <nil>
+	_, err = drivers.Lookup("carrier-pigeon")
+	fmt.Println(err)
+	// Output:
+	// zmq:tcp <nil>
+	// no transport driver is called "carrier-pigeon"; there are zmq, zmq:tcp, zmq:ipc
 }
 
 func ExampleNames() {

@@ -29,8 +29,10 @@ type Endpoint struct {
 	news    atomic.Int32  // lanes with something that the receiver has not asked for
 	parked  atomic.Bool   // Wait blocks, or is about to
 	token   chan struct{} // ends a parked Wait
-	timer   *time.Timer   // of Wait, made at first use
-	showing int           // links whose Peek shows another's memory
+	showing atomic.Int32  // links whose Peek shows another's memory
+
+	waiting sync.Mutex  // held by Wait
+	timer   *time.Timer // of Wait, made at first use
 
 	mu     sync.Mutex
 	links  []*Link
@@ -106,26 +108,22 @@ func (e *Endpoint) travel(ctx context.Context, peer int) error {
 	}
 }
 
-// adopt adds a link that this endpoint has dialled, offer one that it has yet to accept.
-func (e *Endpoint) adopt(l *Link) bool {
+// adopt adds a link; one that the peer has dialled is yet to be accepted.
+func (e *Endpoint) adopt(l *Link, dialled bool) bool {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.closed.Load() {
+		e.mu.Unlock()
 		return false
 	}
-	e.links = append(e.links, l)
-	return true
-}
-
-func (e *Endpoint) offer(l *Link) bool {
-	if !e.adopt(l) {
-		return false
+	e.links = append(slices.Clip(e.links), l)
+	if dialled {
+		e.queue = append(e.queue, l)
+		e.queued.Add(1)
 	}
-	e.mu.Lock()
-	e.queue = append(e.queue, l)
 	e.mu.Unlock()
-	e.queued.Add(1)
-	e.signal()
+	if dialled {
+		e.signal()
+	}
 	return true
 }
 
@@ -169,12 +167,15 @@ func (e *Endpoint) due() bool {
 	return e.pending.Swap(false) || e.news.Load() > 0 || e.closed.Load()
 }
 
-// Wait parks until there may be something to do. It ends what Peek of any link has shown.
+// Wait parks until there may be something to do. It ends what Peek of any link has shown, unless
+// it returns at once.
 func (e *Endpoint) Wait(deadline time.Time) {
-	e.lookAway()
+	e.waiting.Lock()
+	defer e.waiting.Unlock()
 	if e.due() {
 		return
 	}
+	e.lookAway()
 	var timeout <-chan time.Time
 	if !deadline.IsZero() {
 		left := time.Until(deadline)
@@ -200,17 +201,23 @@ func (e *Endpoint) Wait(deadline time.Time) {
 	}
 }
 
-// lookAway ends what Peek of any link has shown.
+// lookAway ends what Peek of any link has shown, before a Wait that may take long.
+// Another goroutine may have taken the turn, after a Wake, from one that has yet to enter its Wait:
+// then what it looks at is left alone.
 func (e *Endpoint) lookAway() {
-	if e.showing == 0 {
+	if e.showing.Load() == 0 {
 		return
 	}
-	e.mu.Lock()
-	links := e.links
-	e.mu.Unlock()
-	for _, l := range links {
-		l.lookAway()
+	for _, l := range e.all() {
+		l.in.hide(&e.pending)
 	}
+}
+
+// all is the links at this moment; nobody changes the list itself.
+func (e *Endpoint) all() []*Link {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.links
 }
 
 // Close closes all links and detaches the rank. Any goroutine may call it.
@@ -233,7 +240,7 @@ func (e *Endpoint) Close() error {
 	return nil
 }
 
-// drop forgets a closed link. The list is made anew: lookAway may be walking the old one.
+// drop forgets a closed link.
 func (e *Endpoint) drop(l *Link) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

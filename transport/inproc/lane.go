@@ -208,6 +208,16 @@ func (l *lane) lookAway() {
 	l.looked.Broadcast()
 }
 
+// hide is lookAway for Peek alone, unless a wake-up has come.
+func (l *lane) hide(woken *atomic.Bool) {
+	l.mu.Lock()
+	if !woken.Load() {
+		l.showing = false
+	}
+	l.mu.Unlock()
+	l.looked.Broadcast()
+}
+
 // pass takes the frame at the head off the lane.
 func (l *lane) pass(s *slot) {
 	lent := !s.owned.Load()

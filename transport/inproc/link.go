@@ -71,7 +71,9 @@ func (l *Link) Sent() (uint64, error) { return l.out.sent() }
 
 // Reclaim ends every lend. It waits for a receiver that is looking at one; see the package comment.
 func (l *Link) Reclaim() {
-	l.endpoint.lookAway()
+	for _, o := range l.endpoint.all() {
+		o.lookAway()
+	}
 	l.out.reclaim()
 }
 
@@ -181,7 +183,7 @@ func (l *Link) Peek() ([]byte, error) {
 		b = l.stage.fill(pieces, l.taken)
 	} else if lent {
 		l.showing = true
-		l.endpoint.showing++
+		l.endpoint.showing.Add(1)
 		lent = false
 	}
 	if lent {
@@ -233,7 +235,7 @@ func (l *Link) Discard(n int) {
 func (l *Link) lookAway() {
 	if l.showing {
 		l.showing = false
-		l.endpoint.showing--
+		l.endpoint.showing.Add(-1)
 		l.in.lookAway()
 	}
 }

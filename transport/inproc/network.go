@@ -190,9 +190,14 @@ func (n *Network) connect(self *Endpoint, peer int, address []byte) (*Link, erro
 		l.setConditions(n.conditions[l.direction], n.pauses[l.to.place.rank])
 	}
 	mine, theirs := newLink(self, other, out, in), newLink(other, self, in, out)
-	if !self.adopt(mine) || !other.offer(theirs) {
+	if !self.adopt(mine, false) {
 		n.forget(out, in)
 		return nil, transport.ErrClosed
+	}
+	if !other.adopt(theirs, true) {
+		self.drop(mine)
+		n.forget(out, in)
+		return nil, errNone
 	}
 	return mine, nil
 }

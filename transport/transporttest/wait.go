@@ -23,6 +23,8 @@ var waitTests = []subtest{
 	{"CloseEndsIt", (*suite).waitClose},
 	{"UnaskedBytesEndItAtOnce", (*suite).waitUnasked},
 	{"OneFrameAWait", (*suite).oneFrameAWait},
+	{"WakeHandsTheTurnOver", (*suite).turns},
+	{"DialBesideWait", (*suite).dialBeside},
 }
 
 // rounds is how often a test of a race between Wait and what ends it is repeated.
@@ -338,4 +340,113 @@ func (s *suite) oneFrameAWait(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// turns lets three goroutines of a rank share its endpoint, as the contract has it: who wants the
+// turn while another is parked calls Wake and goes on at once.
+func (s *suite) turns(t *testing.T) {
+	p := s.pair(t)
+	const frames = 300
+	var turn sync.Mutex
+	back := sync.NewCond(&turn)
+	parked, taken := false, 0
+	step := func() (bool, error) {
+		h, err := p.b.link.Next()
+		if h == nil || err != nil {
+			return false, err
+		}
+		if *h != *frame(uint64(taken), 40) {
+			return false, fmt.Errorf("frame %d has the header %+v", taken, *h)
+		}
+		got := make([]byte, 40)
+		if err := p.b.readFull(got); err != nil {
+			return false, err
+		}
+		taken++
+		return true, compare(got, filled(40, uint64(taken-1)))
+	}
+	work := func() error {
+		turn.Lock()
+		defer turn.Unlock()
+		for taken < frames {
+			if parked {
+				p.b.endpoint.Wake()
+			}
+			moved, err := step()
+			if err != nil {
+				return err
+			}
+			if moved {
+				continue
+			}
+			if parked { // by another, which is on its way back
+				back.Wait()
+				continue
+			}
+			parked = true
+			turn.Unlock()
+			p.b.endpoint.Wait(time.Time{})
+			turn.Lock()
+			parked = false
+			back.Broadcast()
+		}
+		return nil
+	}
+	var ended sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range 3 {
+		ended.Go(func() { errs[i] = work() })
+	}
+	ended.Go(func() {
+		for i := range uint64(frames) {
+			if errs[3] = p.a.send(frame(i, 40), filled(40, i)); errs[3] != nil {
+				return
+			}
+		}
+		errs[3] = p.a.flush()
+	})
+	ended.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dialBeside dials from other goroutines while one is parked, as the contract allows.
+func (s *suite) dialBeside(t *testing.T) {
+	const ranks = 5
+	eps := s.open(t, ranks)
+	var dials sync.WaitGroup
+	errs := make([]error, ranks)
+	for peer := 1; peer < ranks; peer++ {
+		dials.Go(func() {
+			for i := range uint64(3) {
+				l, err := eps[0].Dial(t.Context(), peer, eps[peer].Addresses())
+				if err != nil {
+					errs[peer] = err
+					return
+				}
+				if l.Peer() != peer || l.String() == "" || len(eps[0].Addresses()) == 0 {
+					errs[peer] = fmt.Errorf("dial %d reached rank %d", i, l.Peer())
+				}
+			}
+		})
+	}
+	dials.Go(func() {
+		links := 0
+		for links < 3 {
+			if eps[1].Accept() != nil {
+				links++
+				continue
+			}
+			eps[1].Wait(time.Time{})
+		}
+	})
+	dials.Go(func() { eps[0].Wait(time.Time{}) })
+	for range rounds { // beside Wait, until that has been woken
+		eps[0].Wake()
+	}
+	dials.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,0 +1,114 @@
+package transport_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+func ExampleHeader() {
+	h := transport.Header{Kind: transport.Data, Epoch: 1, Comm: 2, Seq: 3, Length: 4096}
+	wire := make([]byte, transport.HeaderBytes)
+	h.Encode(wire)
+
+	var back transport.Header
+	err := back.Decode(wire, transport.DefaultMaxPayload)
+	fmt.Println(back.Kind, back.Seq, back.Length, err)
+	// Output: data 3 4096 <nil>
+}
+
+func ExampleHeader_Decode() {
+	var h transport.Header
+	err := h.Decode([]byte("GET / HTTP/1.1\r\nHost: a.example\r\nUser-Agent: a scanner of ports\r\n"), 1<<20)
+	var frame *transport.FrameError
+	fmt.Println(errors.As(err, &frame), frame.Field)
+	fmt.Println(err)
+	// Output:
+	// true magic
+	// bad frame: magic is 542393671 (0x20544547), want "TUTI"
+}
+
+func ExampleKind_String() {
+	fmt.Println(transport.Abort)
+	// Output: abort
+}
+
+func ExampleLinkError() {
+	err := error(&transport.LinkError{
+		Phase: "receive", Rank: 0, Peer: 3, Address: "10.1.0.7:4711", Err: transport.ErrClosed,
+	})
+	var link *transport.LinkError
+	if errors.As(err, &link) {
+		fmt.Println("lost rank", link.Peer)
+	}
+	fmt.Println(errors.Is(err, transport.ErrClosed))
+	fmt.Println(err)
+	// Output:
+	// lost rank 3
+	// true
+	// rank 0: receive with rank 3 at 10.1.0.7:4711: closed
+}
+
+// Two ranks of one job meet on a fresh connection.
+func ExampleHelloDial() {
+	secret := []byte("sixteen random bytes or more")
+	dialing, accepting := net.Pipe()
+	met := make(chan transport.Identity)
+	go func() {
+		self := transport.Identity{Rank: 1, Size: 2, Job: "train", HostID: "b"}
+		who, err := transport.HelloAccept(self, secret, transport.StreamExchange(accepting))
+		if err != nil {
+			fmt.Println(err)
+		}
+		met <- who
+	}()
+	self := transport.Identity{Rank: 0, Size: 2, Job: "train", HostID: "a"}
+	who, err := transport.HelloDial(self, 1, secret, transport.StreamExchange(dialing))
+	fmt.Println("rank 0 met rank", who.Rank, "of host", who.HostID, err)
+	fmt.Println("rank 1 met rank", (<-met).Rank)
+	// Output:
+	// rank 0 met rank 1 of host b <nil>
+	// rank 1 met rank 0
+}
+
+// A process of another run has dialled: both ends say so.
+func ExampleHelloAccept() {
+	dialing, accepting := net.Pipe()
+	refused := make(chan error)
+	go func() {
+		self := transport.Identity{Rank: 0, Size: 2, Job: "yesterday"}
+		_, err := transport.HelloDial(self, 1, nil, transport.StreamExchange(dialing))
+		refused <- err
+	}()
+	self := transport.Identity{Rank: 1, Size: 2, Job: "today"}
+	_, err := transport.HelloAccept(self, nil, transport.StreamExchange(accepting))
+	fmt.Println(<-refused)
+	fmt.Println(transport.HelloLinkError(1, "10.0.0.1:4711", err))
+	// Output:
+	// the other end refused: "rank 1 belongs to another job"
+	// rank 1: hello with rank 0 at 10.0.0.1:4711: the other end belongs to job "yesterday", this end to "today"; give all ranks the same job name, and each job addresses and ports of its own
+}
+
+func ExampleHelloError_Remedy() {
+	err := &transport.HelloError{Reason: transport.HelloWrongSecret}
+	fmt.Println(err)
+	fmt.Println(err.Remedy())
+	// Output:
+	// the other end has another secret
+	// give all ranks of the job the same secret
+}
+
+func ExampleStreamExchange() {
+	a, b := net.Pipe()
+	go func() {
+		if _, err := a.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+			fmt.Println(err)
+		}
+	}()
+	_, err := transport.HelloAccept(transport.Identity{Size: 2}, nil, transport.StreamExchange(b))
+	b.Close()
+	fmt.Println(err)
+	// Output: the other end does not speak Tutti: it said "GET / HT"
+}
