@@ -224,69 +224,82 @@ func (m *machine) free(r int, t *task) bool {
 	return !t.done
 }
 
+// wire is one direction between two ranks, with what is still to be sent, received and on its way.
+type wire struct {
+	from, to     int
+	sends, recvs []*task
+	frames       [][]uint64
+}
+
+func (m *machine) wires() (all []*wire) {
+	for from := range m.programs {
+		for to := range m.programs {
+			if from != to {
+				all = append(all, &wire{
+					from: from, to: to, sends: m.queue(from, to, true), recvs: m.queue(to, from, false),
+				})
+			}
+		}
+	}
+	return all
+}
+
+// push sends the next frame of a wire.
+func (m *machine) push(w *wire) {
+	var frame []uint64
+	for _, e := range w.sends[0].a {
+		frame = append(frame, m.memory[w.from][e])
+	}
+	w.frames = append(w.frames, frame)
+	m.do(w.from, w.sends[0], nil)
+	w.sends = w.sends[1:]
+}
+
+// pull receives the first frame on a wire.
+func (m *machine) pull(w *wire) error {
+	frame := w.frames[0]
+	if len(frame) != len(w.recvs[0].dst) {
+		return fmt.Errorf("%w: frame of another size", errWrong)
+	}
+	m.do(w.to, w.recvs[0], frame)
+	w.frames, w.recvs = w.frames[1:], w.recvs[1:]
+	return nil
+}
+
+// moves lists what can happen next.
+func (m *machine) moves(wires []*wire, buffers bool, absent int) (all []func() error) {
+	for r := range m.tasks {
+		for i := range m.tasks[r] {
+			t := &m.tasks[r][i]
+			local := t.step.Kind == Copy || t.step.Kind == LocalReduce
+			if local && r != absent && m.free(r, t) {
+				all = append(all, func() error { m.do(r, t, nil); return nil })
+			}
+		}
+	}
+	for _, w := range wires {
+		send := len(w.sends) > 0 && w.from != absent && m.free(w.from, w.sends[0])
+		recv := len(w.recvs) > 0 && w.to != absent && m.free(w.to, w.recvs[0])
+		switch {
+		case !buffers && send && recv:
+			all = append(all, func() error { m.push(w); return m.pull(w) })
+		case buffers && send:
+			all = append(all, func() error { m.push(w); return nil })
+		}
+		if buffers && recv && len(w.frames) > 0 {
+			all = append(all, func() error { return m.pull(w) })
+		}
+	}
+	return all
+}
+
 // run executes everything in a random order. Without buffers a message happens at one instant;
-// with them a send leaves its frame on the link. A rank in absent never starts. It returns the
+// with them a send leaves its frame on the wire. A rank in absent never starts. It returns the
 // ranks that finished, and errHang when one that started did not.
 func (m *machine) run(random *rand.Rand, buffers bool, absent int) ([]bool, error) {
-	size := len(m.programs)
-	type link struct {
-		from, to     int
-		sends, recvs []*task
-		frames       [][]uint64
-	}
-	links := make([]*link, 0, size*size)
-	for from := range size {
-		for to := range size {
-			if from == to {
-				continue
-			}
-			l := &link{from: from, to: to}
-			l.sends, l.recvs = m.queue(from, to, true), m.queue(to, from, false)
-			links = append(links, l)
-		}
-	}
+	wires := m.wires()
 	for {
-		var moves []func() error
-		for r := range size {
-			for i := range m.tasks[r] {
-				t := &m.tasks[r][i]
-				local := t.step.Kind == Copy || t.step.Kind == LocalReduce
-				if local && r != absent && m.free(r, t) {
-					moves = append(moves, func() error { m.do(r, t, nil); return nil })
-				}
-			}
-		}
-		for _, l := range links {
-			send := len(l.sends) > 0 && l.from != absent && m.free(l.from, l.sends[0])
-			recv := len(l.recvs) > 0 && l.to != absent && m.free(l.to, l.recvs[0])
-			push := func() {
-				var frame []uint64
-				for _, e := range l.sends[0].a {
-					frame = append(frame, m.memory[l.from][e])
-				}
-				l.frames = append(l.frames, frame)
-				m.do(l.from, l.sends[0], nil)
-				l.sends = l.sends[1:]
-			}
-			pull := func() error {
-				frame := l.frames[0]
-				if len(frame) != len(l.recvs[0].dst) {
-					return fmt.Errorf("%w: frame of another size", errWrong)
-				}
-				m.do(l.to, l.recvs[0], frame)
-				l.frames, l.recvs = l.frames[1:], l.recvs[1:]
-				return nil
-			}
-			switch {
-			case !buffers && send && recv:
-				moves = append(moves, func() error { push(); return pull() })
-			case buffers && send:
-				moves = append(moves, func() error { push(); return nil })
-			}
-			if buffers && recv && len(l.frames) > 0 {
-				moves = append(moves, pull)
-			}
-		}
+		moves := m.moves(wires, buffers, absent)
 		if len(moves) == 0 {
 			break
 		}
@@ -294,16 +307,16 @@ func (m *machine) run(random *rand.Rand, buffers bool, absent int) ([]bool, erro
 			return nil, err
 		}
 	}
-	finished := make([]bool, size)
+	finished := make([]bool, len(m.programs))
 	var err error
-	for r := range size {
+	for r := range finished {
 		finished[r] = !slices.ContainsFunc(m.tasks[r], func(t task) bool { return !t.done })
 		if !finished[r] && r != absent {
 			err = errHang
 		}
 	}
-	for _, l := range links {
-		if len(l.frames) > 0 && absent < 0 {
+	for _, w := range wires {
+		if len(w.frames) > 0 && absent < 0 {
 			err = errHang // a frame that nobody takes
 		}
 	}

@@ -58,8 +58,9 @@ type ProveOptions struct {
 	// Args are the calls that the programs were built for, by rank. They are required: they tell
 	// what each element of Out must hold.
 	Args []Args
-	// ElemBytes and ChunkBytes are given to Lower, so that a proof can be made of the chunks that
-	// an executor will run. 0 stands for elements of one byte, and for steps never cut.
+	// ElemBytes and ChunkBytes are given to Lower: the proof is one of the chunks that an executor
+	// will run. 0 stands for elements of one byte, and for steps never cut. Steps that share groups
+	// can deadlock in chunks alone, so prove those in chunks too.
 	ElemBytes, ChunkBytes int
 	// Canonical demands that every element is combined in the one order that Algorithm.Canonical
 	// promises: pairs of neighbours while ranks exceed a power of two, then distances 1, 2, 4...

@@ -1,9 +1,6 @@
 package schedule
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // Count is what one rank does in a call. Elements are counted, not bytes.
 type Count struct {
@@ -32,8 +29,9 @@ type Proof struct {
 	// Messages lists every frame, by round, then by sender and receiver.
 	Messages []Message
 	// Rounds is the number of rounds when a rank sends at most one frame and receives at most one
-	// in a round. In each round ready frames of the lowest group go, lower chunks first. Volume
-	// is the sum over the rounds of the largest frame, in elements.
+	// in a round. In each round ready frames of the lowest group go, those first that were ready
+	// first: exact for programs in rounds, near the least possible for pipelines. Volume is the
+	// sum over the rounds of the largest frame, in elements.
 	Rounds, Volume int
 	// Reduction is the sum over the rounds of the most elements that a rank combines in, or
 	// between, two of them.
@@ -204,7 +202,7 @@ func (p *prover) reduces(g int32) int {
 }
 
 // round takes from ready what goes in one round: of the lowest group as much as one port in each
-// direction lets through, in the order of chunks and senders.
+// direction lets through, those first that were ready first.
 func (p *prover) round(ready map[int][]int32) (going []int32) {
 	lowest, first := 0, true
 	for group := range ready {
@@ -213,9 +211,6 @@ func (p *prover) round(ready map[int][]int32) (going []int32) {
 		}
 	}
 	list := ready[lowest]
-	slices.SortFunc(list, func(x, y int32) int {
-		return cmp.Or(cmp.Compare(p.op(x).Chunk, p.op(y).Chunk), cmp.Compare(x, y))
-	})
 	sends, recvs := make([]bool, p.size), make([]bool, p.size)
 	var rest []int32
 	for _, g := range list {

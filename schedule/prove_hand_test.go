@@ -67,68 +67,177 @@ func TestProveHandMade(t *testing.T) {
 	}
 }
 
-// TestProveRejects damages a correct call in one way each and looks at the error.
-func TestProveRejects(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		damage func(p []*Program, a []Args)
-		check  Property
-		rank   int
-		step   int
-		detail string
-	}{
-		{"no program", func(p []*Program, _ []Args) { p[1] = nil }, PropertyShape, 1, -1, "no program"},
-		{"another rank's", func(p []*Program, _ []Args) { p[1].Rank = 0 }, PropertyShape, 1, -1, "stand at place 1"},
-		{"another algorithm", func(p []*Program, _ []Args) { p[1].Algorithm = "ring" }, PropertyShape, 1, -1, "rank 0 has allreduce exchange"},
-		{"in place", func(p []*Program, _ []Args) { p[1].InPlace = true }, PropertyShape, 1, -1, "in place: true"},
-		{"another count", func(_ []*Program, a []Args) { a[1].Count = 4 }, PropertyShape, 1, -1, "other counts"},
-		{"send-receive", func(p []*Program, _ []Args) { p[0].Collective, p[1].Collective = SendRecv, SendRecv }, PropertyShape, 0, -1, "no proof is known"},
-		{"layout falls", func(p []*Program, _ []Args) { p[0].Layouts[Scratch] = Layout{0, 2, 1} }, PropertyShape, 0, -1, "layout of scratch"},
-		{"layout starts late", func(p []*Program, _ []Args) { p[0].Layouts[Out] = Layout{1, 3} }, PropertyShape, 0, -1, "layout of out"},
-		{"out too short", func(p []*Program, _ []Args) { p[1].Layouts[Out] = Layout{0, 2} }, PropertyShape, 1, -1, "in and out have 3 and 2"},
-		{"unknown kind", func(p []*Program, _ []Args) { p[0].Steps[0].Kind = 9 }, PropertyShape, 0, 0, "unknown kind(9)"},
-		{"zero kind", func(p []*Program, _ []Args) { p[0].Steps[0].Kind = 0 }, PropertyShape, 0, 0, "unknown kind(0)"},
-		{"peer is itself", func(p []*Program, _ []Args) { p[1].Steps[0].Peer = 1 }, PropertyShape, 1, 0, "peer 1 of 2"},
-		{"peer too high", func(p []*Program, _ []Args) { p[1].Steps[0].Peer = 2 }, PropertyShape, 1, 0, "peer 2 of 2"},
-		{"Last on a send", func(p []*Program, _ []Args) { p[1].Steps[0].Last = true }, PropertyShape, 1, 0, "combines nothing"},
-		{"unused span", func(p []*Program, _ []Args) { p[0].Steps[0].B.N = 1 }, PropertyShape, 0, 0, "does not use B"},
-		{"block too high", func(p []*Program, _ []Args) { p[0].Steps[0].A.Block = 1 }, PropertyShape, 0, 0, "behind the last"},
-		{"too many blocks", func(p []*Program, _ []Args) { p[0].Steps[0].A.N = 2 }, PropertyShape, 0, 0, "not so many"},
-		{"unknown buffer", func(p []*Program, _ []Args) { p[0].Steps[0].A.Buf = 3 }, PropertyShape, 0, 0, "no such buffer"},
-		{"unequal spans", func(p []*Program, _ []Args) { p[0].Steps[1].A.N = 0 }, PropertyShape, 0, 1, "has 0 bytes"},
-		{"writes in", func(p []*Program, _ []Args) { p[0].Steps[1].Dst.Buf = In }, PropertyShape, 0, 1, "writes in"},
-		{"partly over", func(p []*Program, _ []Args) {
+// rejection is a damage to a correct call and the error that must come of it.
+type rejection struct {
+	name       string
+	check      Property
+	rank, step int
+	detail     string
+	damage     func(p []*Program, a []Args)
+}
+
+var rejections = []rejection{
+	{
+		"no program", PropertyShape, 1, -1, "no program",
+		func(p []*Program, _ []Args) { p[1] = nil },
+	},
+	{
+		"another rank's", PropertyShape, 1, -1, "stand at place 1",
+		func(p []*Program, _ []Args) { p[1].Rank = 0 },
+	},
+	{
+		"another algorithm", PropertyShape, 1, -1, "rank 0 has allreduce exchange",
+		func(p []*Program, _ []Args) { p[1].Algorithm = "ring" },
+	},
+	{
+		"in place", PropertyShape, 1, -1, "in place: true",
+		func(p []*Program, _ []Args) { p[1].InPlace = true },
+	},
+	{
+		"another count", PropertyShape, 1, -1, "other counts",
+		func(_ []*Program, a []Args) { a[1].Count = 4 },
+	},
+	{
+		"send-receive", PropertyShape, 0, -1, "no proof is known",
+		func(p []*Program, _ []Args) { p[0].Collective, p[1].Collective = SendRecv, SendRecv },
+	},
+	{
+		"layout falls", PropertyShape, 0, -1, "layout of scratch",
+		func(p []*Program, _ []Args) { p[0].Layouts[Scratch] = Layout{0, 2, 1} },
+	},
+	{
+		"layout starts late", PropertyShape, 0, -1, "layout of out",
+		func(p []*Program, _ []Args) { p[0].Layouts[Out] = Layout{1, 3} },
+	},
+	{
+		"out too short", PropertyShape, 1, -1, "in and out have 3 and 2",
+		func(p []*Program, _ []Args) { p[1].Layouts[Out] = Layout{0, 2} },
+	},
+	{
+		"unknown kind", PropertyShape, 0, 0, "unknown kind(9)",
+		func(p []*Program, _ []Args) { p[0].Steps[0].Kind = 9 },
+	},
+	{
+		"zero kind", PropertyShape, 0, 0, "unknown kind(0)",
+		func(p []*Program, _ []Args) { p[0].Steps[0].Kind = 0 },
+	},
+	{
+		"peer is itself", PropertyShape, 1, 0, "peer 1 of 2",
+		func(p []*Program, _ []Args) { p[1].Steps[0].Peer = 1 },
+	},
+	{
+		"peer too high", PropertyShape, 1, 0, "peer 2 of 2",
+		func(p []*Program, _ []Args) { p[1].Steps[0].Peer = 2 },
+	},
+	{
+		"Last on a send", PropertyShape, 1, 0, "combines nothing",
+		func(p []*Program, _ []Args) { p[1].Steps[0].Last = true },
+	},
+	{
+		"unused span", PropertyShape, 0, 0, "does not use B",
+		func(p []*Program, _ []Args) { p[0].Steps[0].B.N = 1 },
+	},
+	{
+		"block too high", PropertyShape, 0, 0, "behind the last",
+		func(p []*Program, _ []Args) { p[0].Steps[0].A.Block = 1 },
+	},
+	{
+		"too many blocks", PropertyShape, 0, 0, "not so many",
+		func(p []*Program, _ []Args) { p[0].Steps[0].A.N = 2 },
+	},
+	{
+		"unknown buffer", PropertyShape, 0, 0, "no such buffer",
+		func(p []*Program, _ []Args) { p[0].Steps[0].A.Buf = 3 },
+	},
+	{
+		"unequal spans", PropertyShape, 0, 1, "has 0 bytes",
+		func(p []*Program, _ []Args) { p[0].Steps[1].A.N = 0 },
+	},
+	{
+		"writes in", PropertyShape, 0, 1, "writes in",
+		func(p []*Program, _ []Args) { p[0].Steps[1].Dst.Buf = In },
+	},
+	{
+		"partly over", PropertyShape, 0, 2, "partly over A",
+		func(p []*Program, _ []Args) {
 			p[0].Layouts[Scratch] = Layout{0, 1, 3, 4}
-			p[0].Steps = append(p[0].Steps, Step{Kind: Copy, Dst: Span{Scratch, 0, 2}, A: Span{Scratch, 1, 2}})
-		}, PropertyShape, 0, 2, "partly over A"},
-		{"frame missing", func(p []*Program, _ []Args) { p[0].Steps = p[0].Steps[1:] }, PropertyShape, 0, -1, "sends 0 frames to rank 1, which receives 1"},
-		{"one-way frame", func(p []*Program, _ []Args) { p[0].Steps, p[1].Steps = p[0].Steps[:0], p[1].Steps[1:] }, PropertyShape, 1, -1, "receives 1 frames from rank 0"},
-		{"frame too small", func(p []*Program, _ []Args) { p[0].Steps[0].A.N = 0 }, PropertyShape, 0, 0, "has 0 bytes, but 3"},
-		{"everybody waits", func(p []*Program, _ []Args) {
+			p[0].Steps = append(p[0].Steps,
+				Step{Kind: Copy, Dst: Span{Scratch, 0, 2}, A: Span{Scratch, 1, 2}})
+		},
+	},
+	{
+		"frame missing", PropertyShape, 0, -1, "sends 0 frames to rank 1, which receives 1",
+		func(p []*Program, _ []Args) { p[0].Steps = p[0].Steps[1:] },
+	},
+	{
+		"one-way frame", PropertyShape, 1, -1, "receives 1 frames from rank 0",
+		func(p []*Program, _ []Args) { p[0].Steps, p[1].Steps = p[0].Steps[:0], p[1].Steps[1:] },
+	},
+	{
+		"frame too small", PropertyShape, 0, 0, "has 0 bytes, but 3",
+		func(p []*Program, _ []Args) { p[0].Steps[0].A.N = 0 },
+	},
+	{
+		"groups apart", PropertyShape, 0, 2, "shares a group",
+		func(p []*Program, _ []Args) {
+			for _, q := range p {
+				q.Steps = append(q.Steps, q.Steps[0],
+					Step{Kind: Recv, Peer: q.Steps[0].Peer, Dst: Span{Out, 0, 1}})
+			}
+			p[0].Steps[2].Group = 1
+		},
+	},
+	{
+		"everybody waits", PropertyDeadlock, -1, -1, "rank 1 step",
+		func(p []*Program, _ []Args) {
 			for _, q := range p {
 				q.Steps[0].A.Buf = Out
 				q.Steps[0], q.Steps[1] = q.Steps[1], q.Steps[0]
 			}
-		}, PropertyDeadlock, -1, -1, "rank 1 step"},
-		{"undefined sent", func(p []*Program, _ []Args) { p[1].Steps[0].A.Buf = Out }, PropertyValue, 1, 0, "reads undefined"},
-		{"own sum twice", func(p []*Program, _ []Args) {
+		},
+	},
+	{
+		"undefined sent", PropertyValue, 1, 0, "reads undefined",
+		func(p []*Program, _ []Args) { p[1].Steps[0].A.Buf = Out },
+	},
+	{
+		"own sum twice", PropertyValue, 0, 2, "counts rank 0 twice",
+		func(p []*Program, _ []Args) {
 			out := Span{Out, 0, 1}
 			p[0].Steps[1].Last = false
-			p[0].Steps = append(p[0].Steps, Step{Kind: LocalReduce, Dst: out, A: out, B: Span{In, 0, 1}})
-		}, PropertyValue, 0, 2, "counts rank 0 twice"},
-		{"never complete", func(p []*Program, _ []Args) { p[1].Steps[1].Last = false }, PropertyValue, 1, -1, "never completed"},
-		{"other's left out", func(p []*Program, _ []Args) {
+			p[0].Steps = append(p[0].Steps,
+				Step{Kind: LocalReduce, Dst: out, A: out, B: Span{In, 0, 1}})
+		},
+	},
+	{
+		"never complete", PropertyValue, 1, -1, "never completed",
+		func(p []*Program, _ []Args) { p[1].Steps[1].Last = false },
+	},
+	{
+		"other's left out", PropertyValue, 1, -1, "has only 0",
+		func(p []*Program, _ []Args) {
 			p[1].Steps[1] = Step{Kind: Recv, Peer: 0, Dst: Span{Out, 0, 1}}
-		}, PropertyValue, 1, -1, "has only 0"},
-		{"elements mixed", func(p []*Program, _ []Args) {
+		},
+	},
+	{
+		"elements mixed", PropertyValue, 1, 1, "combines elements 0 and 1",
+		func(p []*Program, _ []Args) {
 			for _, q := range p {
 				q.Layouts = [Buffers]Layout{In: {0, 1, 2, 3}, Out: {0, 1, 2, 3}}
 				q.Steps[0].A.N, q.Steps[1].Dst.N, q.Steps[1].A.N = 3, 3, 3
 			}
 			p[0].Steps[0].A.Block = 1
-		}, PropertyValue, 1, 1, "combines elements 0 and 1"},
-		{"order turned over", func(p []*Program, _ []Args) { p[1].Steps[1].Left = false }, PropertyOrder, 1, -1, "(1+0) and (0+1)"},
-	} {
+		},
+	},
+	{
+		"order turned over", PropertyOrder, 1, -1, "(1+0) and (0+1)",
+		func(p []*Program, _ []Args) { p[1].Steps[1].Left = false },
+	},
+}
+
+// TestProveRejects damages a correct call in one way each and looks at the error.
+func TestProveRejects(t *testing.T) {
+	for _, tc := range rejections {
 		t.Run(tc.name, func(t *testing.T) {
 			programs, args := exchange()
 			tc.damage(programs, args)
@@ -187,7 +296,9 @@ func TestRaceIsSeen(t *testing.T) {
 	p := &prover{
 		o: ProveOptions{Args: args, ElemBytes: 1, ChunkBytes: wholeSteps}, programs: programs, size: 3,
 	}
-	for _, check := range []func() error{p.checkCall, p.checkSteps, p.lower, p.checkLinks, p.checkRaces} {
+	for _, check := range []func() error{
+		p.checkCall, p.checkSteps, p.lower, p.checkLinks, p.checkRaces,
+	} {
 		if err := check(); err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,8 @@ func (p *prover) checkLinks() error {
 	return nil
 }
 
-// pair joins the sends of one rank with the receives of another.
+// pair joins the sends of one rank with the receives of another. Steps that share a group must do
+// so at both ends, or the order of their chunks would depend on how many there are.
 func (p *prover) pair(from, to int, sends, recvs []int32) error {
 	if len(sends) != len(recvs) {
 		return p.fail(PropertyShape, from, -1, "sends %d frames to rank %d, which receives %d",
@@ -57,6 +58,10 @@ func (p *prover) pair(from, to int, sends, recvs []int32) error {
 				"step %d", i, to, a.Bytes(), b.Bytes(), b.Step)
 		}
 		p.partner[s], p.partner[t] = t, s
+		if i > 0 && (p.group(s) == p.group(lastSend)) != (p.group(t) == p.group(lastRecv)) {
+			return p.failOp(PropertyShape, s, "frame %d to rank %d shares a group with the one before "+
+				"it at one end only, so that chunks are not in one order", i, to)
+		}
 		if i > 0 {
 			p.follows[lastSend], p.follows[lastRecv] = s, t
 			p.behind[s], p.behind[t] = true, true

@@ -1,8 +1,6 @@
 package schedule
 
-import (
-	"slices"
-)
+import "slices"
 
 // piece is a run of addresses.
 type piece struct{ lo, hi int }
@@ -110,6 +108,10 @@ func (p *prover) checkCounts(r int) error {
 		if len(a.SendCounts) != p.size || len(a.RecvCounts) != p.size {
 			return p.fail(PropertyShape, r, -1, "%d send and %d receive counts for %d ranks",
 				len(a.SendCounts), len(a.RecvCounts), p.size)
+		}
+		if slices.Min(a.SendCounts) < 0 || slices.Min(a.RecvCounts) < 0 {
+			return p.fail(PropertyShape, r, -1, "counts below zero: %v, %v",
+				a.SendCounts, a.RecvCounts)
 		}
 		for q := range r {
 			b := &p.o.Args[q]
