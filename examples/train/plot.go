@@ -119,7 +119,7 @@ func (c *curves) lossPanel() (*plot.Plot, error) {
 		if err != nil {
 			return nil, err
 		}
-		points.GlyphStyle = draw.GlyphStyle{Color: orange, Radius: vg.Points(3), Shape: draw.RingGlyph{}}
+		points.GlyphStyle = draw.GlyphStyle{Color: orange, Radius: vg.Points(3), Shape: ring{}}
 		p.Add(points)
 		p.Legend.Add("one process alone", points)
 	}
@@ -195,6 +195,18 @@ func ranks(n int) string {
 		return "1 rank"
 	}
 	return fmt.Sprint(n, " ranks")
+}
+
+// ring is draw.RingGlyph with a bolder line.
+type ring struct{}
+
+func (ring) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, center vg.Point) {
+	c.SetLineStyle(draw.LineStyle{Color: style.Color, Width: vg.Points(1.2)})
+	var path vg.Path
+	path.Move(vg.Point{X: center.X + style.Radius, Y: center.Y})
+	path.Arc(center, style.Radius, 0, 2*math.Pi)
+	path.Close()
+	c.Stroke(path)
 }
 
 // wholeNumbers ticks an axis at 1 and at the multiples of a round number, ten at most.

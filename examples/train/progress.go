@@ -43,8 +43,10 @@ type bar struct {
 	bar      *mpb.Bar
 }
 
-func newBar(out io.Writer, name string, steps int, withTable bool) *bar {
-	b := &bar{progress: mpb.New(mpb.WithOutput(out), mpb.WithWidth(48))}
+func newBar(
+	out io.Writer, name string, steps int, withTable bool, options ...mpb.ContainerOption,
+) *bar {
+	b := &bar{progress: mpb.New(append(options, mpb.WithOutput(out), mpb.WithWidth(48))...)}
 	if withTable {
 		b.table = &table{b.progress}
 	}
