@@ -76,6 +76,7 @@ func (a *answerer) run(ctx context.Context) (outcome, error) {
 
 // step makes what progress it can. done means that the roll call has ended for this rank.
 func (a *answerer) step(ctx context.Context) (result outcome, done bool, err error) {
+	a.contested = false
 	newest, err := a.currentRoll(ctx)
 	if errors.Is(err, errSignature) {
 		a.waiting = "the roll in the store was opened with another TUTTI_SECRET"
@@ -123,8 +124,12 @@ func (a *answerer) judged(ctx context.Context, v *verdict) (result outcome, done
 		a.finish(ctx)
 		return result, true, nil
 	case !a.claimed:
-		a.waiting = fmt.Sprintf("roll %d has failed, and rank 0 has opened no other",
-			a.roll.Generation)
+		why := "ranks were missing"
+		if v.Mismatch != nil {
+			why = v.Mismatch.Error()
+		}
+		a.waiting = fmt.Sprintf("roll %d has failed (%s), and rank 0 has opened no other",
+			a.roll.Generation, why)
 		return outcome{}, false, nil
 	case v.Mismatch != nil:
 		return outcome{}, true, v.Mismatch
@@ -189,7 +194,6 @@ func (a *answerer) slot() string { return strconv.Itoa(a.Self.Rank) }
 // claim takes this rank's slot in the open roll, if it is free or its holder is dead.
 func (a *answerer) claim(ctx context.Context) error {
 	id := a.roll.ID
-	a.contested = false
 	// The lease comes first: an entry without one would look abandoned.
 	if err := a.renew(ctx, id); err != nil {
 		return err

@@ -14,6 +14,8 @@ type caller struct {
 	roll   roll
 	record []byte // the announcement as written
 	rival  rival
+
+	mismatchSeen time.Time // when settings were first found to differ
 }
 
 // errUnclear means that an earlier rank 0 may still be alive.
@@ -175,14 +177,16 @@ func (c *caller) review(ctx context.Context) (result outcome, done bool, err err
 	if err != nil {
 		return outcome{}, false, err
 	}
-	if found.mismatch != nil {
-		c.announce(ctx, verdict{Mismatch: found.mismatch})
-		return outcome{}, true, found.mismatch
-	}
 	t := found.tally(c.Size)
+	if found.mismatch != nil {
+		if c.mismatched(ctx, found.mismatch, len(t.Missing) == 0) {
+			return outcome{}, true, found.mismatch
+		}
+		return outcome{}, false, nil
+	}
 	if found.gone != "" {
 		t.Notes = append(t.Notes, c.outsiders(ctx)...)
-		c.announce(ctx, verdict{Failed: &t})
+		c.conclude(ctx, verdict{Failed: &t})
 		return outcome{}, true, c.report(t, errGone)
 	}
 	if len(t.Missing) > 0 {
@@ -199,6 +203,28 @@ func (c *caller) review(ctx context.Context) (result outcome, done bool, err err
 	c.log.Info("roll call: "+tallyText(c.Size, c.Size, nil, time.Since(c.start)),
 		"generation", c.roll.Generation)
 	return result, true, nil
+}
+
+// mismatched ends the roll because settings differ: at once when all ranks are there to be told,
+// else a little later, so that those who are just starting hear of it too.
+func (c *caller) mismatched(ctx context.Context, found *VersionError, all bool) bool {
+	if c.mismatchSeen.IsZero() {
+		c.mismatchSeen = time.Now()
+		c.log.Warn("roll call: settings differ", "error", found)
+	}
+	if !all && time.Since(c.mismatchSeen) < c.Patience {
+		return false
+	}
+	c.conclude(ctx, verdict{Mismatch: found})
+	return true
+}
+
+// conclude announces a verdict that this rank acts on in any case.
+func (c *caller) conclude(ctx context.Context, v verdict) {
+	if err := c.announce(ctx, v); err != nil {
+		c.log.Warn("roll call: the verdict could not be announced", "error", err)
+	}
+	c.leave(ctx)
 }
 
 // errGone means that a rank which had joined has given up, so that nobody need wait on.
@@ -282,9 +308,10 @@ func (c *caller) giveUp(ctx context.Context) error {
 	}
 	t = found.tally(c.Size)
 	t.Notes = append(t.Notes, c.outsiders(ctx)...)
-	if err := c.announce(ctx, verdict{Failed: &t}); err != nil {
-		c.log.Debug("roll call: verdict not announced", "error", err)
+	if found.mismatch != nil {
+		c.conclude(ctx, verdict{Mismatch: found.mismatch})
+		return found.mismatch
 	}
-	c.leave(ctx)
+	c.conclude(ctx, verdict{Failed: &t})
 	return c.report(t, cause)
 }

@@ -61,14 +61,8 @@ func (a *answerer) giveUp(ctx context.Context) (outcome, error) {
 	cause := context.Cause(ctx)
 	ctx, cancel := farewell(ctx)
 	defer cancel()
-	if a.roll != nil && a.claimed {
-		if result, done, err := a.step(ctx); done {
-			var failed *RollCallError
-			if errors.As(err, &failed) {
-				failed.Err = cause
-			}
-			return result, err
-		}
+	if result, done, err := a.lastWord(ctx, cause); done {
+		return result, err
 	}
 	if a.waiting != "" {
 		cause = fmt.Errorf("%s: %w", a.waiting, cause)
@@ -81,9 +75,25 @@ func (a *answerer) giveUp(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, a.report(a.unseen(ctx), errors.Join(cause, err))
 	}
+	// Rank 0 may have given up between the two looks; its list is the one that all ranks return.
+	if result, done, err := a.lastWord(ctx, cause); done {
+		return result, err
+	}
 	t := found.tally(a.Size)
 	t.Notes = append(t.Notes, a.outsiders(ctx)...)
 	return outcome{}, a.report(t, cause)
+}
+
+// lastWord looks for a verdict once more.
+func (a *answerer) lastWord(ctx context.Context, cause error) (outcome, bool, error) {
+	if a.roll == nil || !a.claimed {
+		return outcome{}, false, nil
+	}
+	result, done, err := a.step(ctx)
+	if failed := (*RollCallError)(nil); errors.As(err, &failed) {
+		failed.Err = cause
+	}
+	return result, done, err
 }
 
 // depart replaces this rank's entry by one that says that it has given up.

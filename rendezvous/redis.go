@@ -33,10 +33,28 @@ func newRedisStore(u storeURL, open func(context.Context) (net.Conn, error)) *re
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(s.closing, cancel)()
-		return open(ctx)
+		conn, err := open(ctx)
+		if err != nil {
+			return failedConn{err}, nil
+		}
+		return conn, nil
 	}))
 	return s
 }
+
+// failedConn stands for a connection that could not be made. The client writes the error of a
+// dialer to the process's standard error, through a logger that only the program may change; the
+// error of a connection goes to the caller alone.
+type failedConn struct{ err error }
+
+func (c failedConn) Read([]byte) (int, error)         { return 0, c.err }
+func (c failedConn) Write([]byte) (int, error)        { return 0, c.err }
+func (c failedConn) Close() error                     { return nil }
+func (c failedConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (c failedConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (c failedConn) SetDeadline(time.Time) error      { return nil }
+func (c failedConn) SetReadDeadline(time.Time) error  { return nil }
+func (c failedConn) SetWriteDeadline(time.Time) error { return nil }
 
 // begin registers a goroutine that Close will wait for.
 func (s *redisStore) begin() bool {
