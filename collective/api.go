@@ -225,5 +225,6 @@ func (r *request) blocks(c *Comm, name string, own int) int {
 	if r.err == nil {
 		r.wantLen(name, own, r.counts[c.rank])
 	}
+	r.count = all // the same on all ranks, as what stands in the fingerprint must be
 	return all
 }

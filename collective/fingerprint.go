@@ -20,7 +20,7 @@ type Call struct {
 	Op         uint8 // tensor.Op.Code, 0 without an operation
 	Algorithm  string
 	Root       int    // -1 without a root
-	Count      int    // elements of the vector, or of a rank's block
+	Count      int    // elements of the vector, of a rank's block, or of all where they are uneven
 	ChunkBytes int    // how the algorithm's steps are cut
 	Detail     uint32 // hash of uneven counts and of a user function's name, 0 without
 }
