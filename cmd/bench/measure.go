@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -42,7 +41,6 @@ func (s *session) measure(ctx context.Context, b bound) (timing, error) {
 	}
 	samples := s.samples[:n]
 	clear(samples)
-	runtime.GC() // what verification and tables left behind is not to be collected in the loop
 	if err := collective.Barrier(ctx, s.c); err != nil {
 		return timing{}, fmt.Errorf("barrier before the timed loop: %w", err)
 	}

@@ -137,7 +137,9 @@ func (o *options) complete(r *raw) (err error) {
 	if o.sizes, err = sizeList(r.least.bytes, r.most.bytes, r.factor, r.step.bytes); err != nil {
 		return err
 	}
-	for name, n := range map[string]int{"root": o.root, "n": o.iterations, "c": o.check, "np": o.ranks} {
+	for name, n := range map[string]int{
+		"root": o.root, "n": o.iterations, "c": o.check, "np": o.ranks,
+	} {
 		if n < 0 {
 			return fmt.Errorf("-%s %d is negative", name, n)
 		}

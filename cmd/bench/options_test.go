@@ -29,7 +29,8 @@ func TestParseDefaults(t *testing.T) {
 	if got := names(o.ops); !cmp.Equal(got, []string{"allreduce"}) {
 		t.Errorf("ops %v", got)
 	}
-	if !cmp.Equal(o.types, []tensor.Type{tensor.F32}) || len(o.redops) != 1 || o.redops[0] != tensor.Sum {
+	if !cmp.Equal(o.types, []tensor.Type{tensor.F32}) || len(o.redops) != 1 ||
+		o.redops[0] != tensor.Sum {
 		t.Errorf("types %v, redops %v", o.types, o.redops)
 	}
 	if !cmp.Equal(o.sizes, []int{32 << 20}) || o.format != "table" || o.check != 1 || o.warmup != -1 {
@@ -47,7 +48,8 @@ func TestParse(t *testing.T) {
 	if got := names(o.ops); !cmp.Equal(got, []string{"allreduce", "gather"}) {
 		t.Errorf("ops %v", got)
 	}
-	if !cmp.Equal(o.types, []tensor.Type{tensor.F16, tensor.F64}) || len(o.redops) != len(tensor.Ops()) {
+	if !cmp.Equal(o.types, []tensor.Type{tensor.F16, tensor.F64}) ||
+		len(o.redops) != len(tensor.Ops()) {
 		t.Errorf("types %v, redops %v", o.types, o.redops)
 	}
 	if want := []int{8, 32, 128, 512}; !cmp.Equal(o.sizes, want) {
@@ -84,8 +86,9 @@ func TestChildRepeatsFlags(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %v", o.child, err)
 	}
-	if child.ranks != 0 || !cmp.Equal(child.sizes, o.sizes) || !cmp.Equal(names(child.ops), names(o.ops)) ||
-		!cmp.Equal(child.types, o.types) || child.timeout != o.timeout || child.check != 0 ||
+	if child.ranks != 0 || !cmp.Equal(child.sizes, o.sizes) ||
+		!cmp.Equal(names(child.ops), names(o.ops)) || !cmp.Equal(child.types, o.types) ||
+		child.timeout != o.timeout || child.check != 0 ||
 		child.format != "csv" {
 		t.Errorf("child %+v\nparent %+v", child, o)
 	}
@@ -110,7 +113,8 @@ func TestParseRefuses(t *testing.T) {
 		"-op barrier -algo ring-of-saturn": "no algorithm",
 		"allreduce":                        "unexpected argument",
 	} {
-		if _, err := parse(strings.Fields(args), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := parse(strings.Fields(args), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("bench %s: error %v, want %q", args, err, want)
 		}
 	}

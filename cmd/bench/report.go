@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 )
 
 // reporter prints what rank 0 has to say.
@@ -132,8 +131,7 @@ const (
 // center puts a title above one half's columns.
 func center(title string) string {
 	const width = 58
-	left := (width - len(title)) / 2
-	return strings.Repeat(" ", left) + title + strings.Repeat(" ", width-left-len(title))
+	return fmt.Sprintf("%*s", (width+len(title))/2, title)
 }
 
 func (t *table) columns(algorithm, name string) {
@@ -144,7 +142,7 @@ func (t *table) columns(algorithm, name string) {
 	t.section = section
 	t.printf("#\n# %s\n#\n", section)
 	blank := []any{"", "", "", "", ""}
-	t.printf("#"+sharedColumns+" %s %s\n", append(blank, center("out of place"), center("in place"))...)
+	t.printf("#"+sharedColumns+" %-58s %s\n", append(blank, center("out of place"), center("in place"))...)
 	half := []any{"time", "algbw", "busbw", "#wrong", "p50", "p99"}
 	names := append([]any{"size", "count", "type", "redop", "root"}, half...)
 	t.printf("#"+sharedColumns+halfColumns+halfColumns+"\n", append(names, half...)...)

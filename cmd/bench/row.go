@@ -32,7 +32,8 @@ func newRow(t trial, driver, algorithm string) *row {
 }
 
 func (r *row) setTimes(t trial, took timing) {
-	r.TimeUS, r.P50US, r.P99US = microseconds(took.mean), microseconds(took.p50), microseconds(took.p99)
+	r.TimeUS = microseconds(took.mean)
+	r.P50US, r.P99US = microseconds(took.p50), microseconds(took.p99)
 	if took.mean > 0 {
 		r.AlgBW = float64(r.Bytes) / float64(took.mean) // bytes in a nanosecond: 10^9 in a second
 	}

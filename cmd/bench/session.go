@@ -30,7 +30,9 @@ func (e *wrongError) Error() string { return fmt.Sprintf("%d elements were wrong
 
 // measureAll runs every operation, element type, reduction and size on this rank, and closes the
 // communicator. Rank 0 reports to out.
-func measureAll(ctx context.Context, c *collective.Comm, o *options, driver string, out io.Writer) error {
+func measureAll(
+	ctx context.Context, c *collective.Comm, o *options, driver string, out io.Writer,
+) error {
 	s := &session{c: c, o: o, driver: driver}
 	if c.Rank() == 0 {
 		s.out = newReporter(o.format, out)

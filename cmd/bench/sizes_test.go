@@ -16,7 +16,9 @@ func TestParseBytes(t *testing.T) {
 			t.Errorf("parseBytes(%q) = %d, %v, want %d", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "K", "-1", "1.5M", "1T", "1KB", " 1", "9223372036854775807K", "0x10", "+1"} {
+	for _, s := range []string{
+		"", "K", "-1", "1.5M", "1T", "1KB", " 1", "9223372036854775807K", "0x10", "+1",
+	} {
 		if got, err := parseBytes(s); err == nil {
 			t.Errorf("parseBytes(%q) = %d, want an error", s, got)
 		}
@@ -72,7 +74,8 @@ func TestSizeListProperties(t *testing.T) {
 		if err != nil {
 			return
 		}
-		if sizes[0] != least || sizes[len(sizes)-1] > most || len(sizes) > maxSizes || !slices.IsSorted(sizes) {
+		if sizes[0] != least || sizes[len(sizes)-1] > most || len(sizes) > maxSizes ||
+			!slices.IsSorted(sizes) {
 			t.Fatalf("%v", sizes)
 		}
 		if last := sizes[len(sizes)-1]; factor != 0 && least < most && last <= most/factor {
