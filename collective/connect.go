@@ -1,6 +1,7 @@
 package collective
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func open(ctx context.Context, cfg *config, env *rendezvous.Environment, hostID 
 	case d == nil && env.Size == 1:
 		d = inproc.NewNetwork(inproc.Options{}).Driver()
 	case d == nil:
-		if d, err = drivers.Lookup(cfg.driverName); err != nil {
+		if d, err = drivers.Lookup(cmp.Or(cfg.driverName, drivers.Default)); err != nil {
 			return nil, "", err
 		}
 	}
