@@ -201,13 +201,13 @@ var (
 
 // route says how this host would reach an address, and whether without a router.
 func (e *endpoint) route(p netip.Prefix) (string, bool) {
+	if p.Addr().IsLoopback() {
+		return "same host", true
+	}
 	for _, l := range e.here {
 		if l.net.Masked() == p.Masked() || l.net.Contains(p.Addr()) {
 			return "same network as " + l.name, true
 		}
-	}
-	if p.Addr().IsLoopback() {
-		return "same host", true
 	}
 	return "through a router", false
 }

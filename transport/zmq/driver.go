@@ -42,14 +42,19 @@ type Option func(*driver)
 // break a link: its system acknowledges.
 func UserTimeout(d time.Duration) Option { return func(v *driver) { v.userTimeout = d } }
 
+// unixSendBytes is the send buffer of a Unix socket, in bytes; the system bounds it by
+// net.core.wmem_max (BenchmarkBuffers).
+const unixSendBytes = 512 << 10
+
 type driver struct {
-	mode        Mode
-	userTimeout time.Duration
+	mode          Mode
+	userTimeout   time.Duration
+	unixSendBytes int // 0: as the system has it
 }
 
 // New returns the driver of a mode. It holds no state: endpoints do.
 func New(m Mode, options ...Option) transport.Driver {
-	d := &driver{mode: m, userTimeout: DefaultUserTimeout}
+	d := &driver{mode: m, userTimeout: DefaultUserTimeout, unixSendBytes: unixSendBytes}
 	for _, o := range options {
 		o(d)
 	}

@@ -24,3 +24,6 @@ func Greeting() []byte {
 	copy(b[12:], "NULL")
 	return appendReady(b, "PAIR")
 }
+
+// UnixSendBytes sets the send buffer of Unix sockets; 0 leaves it to the system.
+func UnixSendBytes(n int) Option { return func(d *driver) { d.unixSendBytes = n } }

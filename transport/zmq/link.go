@@ -121,15 +121,19 @@ func (l *link) Next() (*transport.Header, error) {
 		return nil, l.inErr
 	}
 	h, err := l.in.next()
+	l.answerPing()
+	if err != nil {
+		return nil, l.checkIn(err)
+	}
+	return h, nil
+}
+
+func (l *link) answerPing() {
 	if l.in.pinged {
 		l.in.pinged = false
 		l.out.answer(l.in.ping)
 		l.out.flush()
 	}
-	if err != nil {
-		return nil, l.checkIn(err)
-	}
-	return h, nil
 }
 
 // Read moves payload of the head frame into dst.

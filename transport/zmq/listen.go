@@ -39,7 +39,7 @@ func (e *endpoint) listen(ctx context.Context) error {
 	if e.driver.mode != TCP {
 		l, cleanup, err := listenUnix(strings.ToLower(rand.Text()))
 		if err != nil {
-			return fmt.Errorf("Unix socket: %w", err)
+			return fmt.Errorf("listen on a Unix socket: %w", err)
 		}
 		e.listeners, e.cleanup = append(e.listeners, l), cleanup
 		e.at.unix = l.Addr().String()
@@ -209,7 +209,7 @@ func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
 	if err := e.allow(conn); err != nil {
 		return nil, err
 	}
-	if err := tune(conn, e.driver.userTimeout); err != nil {
+	if err := tune(conn, e.driver); err != nil {
 		return nil, err
 	}
 	if err := conn.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
@@ -267,7 +267,7 @@ func sameUser(c syscall.Conn) error {
 }
 
 // tune sets the options of a connection. Go has set TCP_NODELAY.
-func tune(conn net.Conn, userTimeout time.Duration) error {
+func tune(conn net.Conn, d driver) error {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return fmt.Errorf("a connection of type %T has no descriptor", conn)
@@ -278,9 +278,12 @@ func tune(conn net.Conn, userTimeout time.Duration) error {
 	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
+		if d.unixSendBytes == 0 {
+			return nil
+		}
 		e := raw.Control(func(fd uintptr) {
 			err = os.NewSyscallError("setsockopt SO_SNDBUF",
-				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, unixSendBytes))
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, d.unixSendBytes))
 		})
 		return errors.Join(e, err)
 	}
@@ -289,12 +292,9 @@ func tune(conn net.Conn, userTimeout time.Duration) error {
 	}); err != nil {
 		return err
 	}
-	if userTimeout <= 0 {
+	if d.userTimeout <= 0 {
 		return nil
 	}
-	e := raw.Control(func(fd uintptr) { err = setUserTimeout(fd, userTimeout) })
+	e := raw.Control(func(fd uintptr) { err = setUserTimeout(fd, d.userTimeout) })
 	return errors.Join(e, err)
 }
-
-// unixSendBytes is the send buffer of a Unix socket (BenchmarkBuffers).
-const unixSendBytes = 512 << 10

@@ -121,7 +121,7 @@ func (e *endpoint) introduce(ctx context.Context, conn net.Conn, peer int) error
 			return err
 		}
 	}
-	if err := tune(conn, e.driver.userTimeout); err != nil {
+	if err := tune(conn, e.driver); err != nil {
 		return err
 	}
 	if err := conn.SetDeadline(time.Now().Add(handshakeTime)); err != nil {

@@ -324,7 +324,7 @@ func (r *reader) fillWindow() {
 		buf := aligned(largeBytes)
 		copy(buf[front:], r.buf[r.p:r.q])
 		r.buf, r.p = buf, front
-	} else if n <= compactBytes || len(r.buf)-r.q < min(r.left, idleBytes) {
+	} else if n <= compactBytes || len(r.buf)-r.q < min(r.left, idleBytes) && r.p >= len(r.buf)/2 {
 		copy(r.buf[front:], r.buf[r.p:r.q])
 		r.p = front
 	}

@@ -45,27 +45,23 @@ type message struct {
 // sendParts sends the parts, or their first bytes, without waiting and without a signal. Small ones
 // are not told to the scheduler, as in recvSmall.
 func sendParts(fd int, parts *[3][]byte, m *message) (int, unix.Errno) {
-	count, bytes := 0, 0
+	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+	if len(parts[1])+len(parts[2]) == 0 && len(parts[0]) <= idleBytes {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(parts[0]))), uintptr(len(parts[0])), flags, 0, 0)
+		return int(n), errno
+	}
+	count := 0
 	for _, p := range parts {
 		if len(p) > 0 {
 			m.iov[count].Base = unsafe.SliceData(p)
 			m.iov[count].SetLen(len(p))
 			count++
-			bytes += len(p)
 		}
 	}
 	m.header.Iov = &m.iov[0]
 	m.header.SetIovlen(count)
-	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
-	var n uintptr
-	var errno unix.Errno
-	if bytes <= idleBytes {
-		n, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd),
-			uintptr(unsafe.Pointer(&m.header)), flags)
-	} else {
-		n, _, errno = unix.Syscall(unix.SYS_SENDMSG, uintptr(fd),
-			uintptr(unsafe.Pointer(&m.header)), flags)
-	}
+	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&m.header)), flags)
 	m.iov = [3]unix.Iovec{} // lets go of the caller's memory
 	return int(n), errno
 }

@@ -8,13 +8,17 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
+// inlineBytes of payload are copied behind the header: one stretch of memory costs the system less
+// than two (100 of 1800 ns).
+const inlineBytes = 256
+
 // writer puts frames into a non-blocking socket, at most one of them unfinished. parts is what is
 // still to be sent of it: its prefix and header, and the pieces, which are the caller's memory until
 // the frame is done.
 type writer struct {
 	fd    int
 	parts [3][]byte
-	first [frameBytes]byte
+	first [frameBytes + inlineBytes]byte
 	busy  bool   // parts has bytes left
 	owned bool   // parts is our memory: the frame under way counts as done
 	taken uint64 // frames
@@ -34,7 +38,13 @@ func (w *writer) send(h *transport.Header, pieces [2][]byte) bool {
 	}
 	putPrefix(w.first[:], 0, transport.HeaderBytes+int(h.Length))
 	h.Encode(w.first[longPrefix:])
-	w.parts = [3][]byte{w.first[:], pieces[0], pieces[1]}
+	if h.Length <= inlineBytes {
+		n := frameBytes + copy(w.first[frameBytes:], pieces[0])
+		n += copy(w.first[n:], pieces[1])
+		w.parts = [3][]byte{w.first[:n]}
+	} else {
+		w.parts = [3][]byte{w.first[:frameBytes], pieces[0], pieces[1]}
+	}
 	w.busy, w.owned = true, false
 	w.taken++
 	w.flush()
