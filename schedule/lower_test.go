@@ -272,3 +272,29 @@ func TestLowerWraps(t *testing.T) {
 		t.Errorf("pieces %v", got)
 	}
 }
+
+// TestFramesOfOneGroup checks the order of frames where steps share a group, as in a pipeline:
+// chunk by chunk, not step by step, and lower groups first.
+func TestFramesOfOneGroup(t *testing.T) {
+	block := func(i int) schedule.Span { return schedule.Span{Buf: schedule.In, Block: i, N: 1} }
+	p := &schedule.Program{
+		Layouts: [schedule.Buffers]schedule.Layout{schedule.In: {0, 128, 320, 384}},
+		Steps: []schedule.Step{
+			{Kind: schedule.Send, Peer: 1, A: block(0), Group: 1},
+			{Kind: schedule.Send, Peer: 1, A: block(1), Group: 1},
+			{Kind: schedule.Send, Peer: 1, A: block(2), Group: 0},
+		},
+	}
+	plan, err := schedule.Lower(p, 1, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][2]int
+	for _, i := range plan.Links[0].Sends {
+		got = append(got, [2]int{plan.Ops[i].Step, plan.Ops[i].Chunk})
+	}
+	want := [][2]int{{2, 0}, {0, 0}, {1, 0}, {0, 1}, {1, 1}, {1, 2}}
+	if !slices.Equal(got, want) {
+		t.Errorf("steps and chunks %v, want %v", got, want)
+	}
+}
