@@ -33,15 +33,15 @@ func startRanks(t *testing.T, ranks int, args ...string) (output string, err err
 	if err != nil {
 		t.Fatal(err)
 	}
-	var both bytes.Buffer
+	var stdout, stderr bytes.Buffer
 	err = launch.Run(t.Context(), launch.Options{
 		Ranks:   ranks,
 		Command: append([]string{self}, args...),
 		Env:     []string{asProgram + "=1"},
-		Stdout:  &both,
-		Stderr:  &both,
+		Stdout:  &stdout,
+		Stderr:  &stderr,
 	})
-	return both.String(), err
+	return stdout.String() + stderr.String(), err
 }
 
 func TestProgramOnTwoProcesses(t *testing.T) {
