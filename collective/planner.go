@@ -174,7 +174,7 @@ func (p *planner) args(r *request) schedule.Args {
 	case schedule.AllToAll:
 		a.SendCounts, a.RecvCounts = r.sendCounts, r.recvCounts
 		if r.uniform() {
-			a.SendCounts = even()
+			a.Count, a.SendCounts = r.count, even()
 			a.RecvCounts = a.SendCounts
 		}
 	case schedule.Barrier:
