@@ -24,8 +24,12 @@ type counts struct{ rounds, volume, reduced int }
 
 // textbook has, for every algorithm in rounds, the counts that the literature proves.
 var textbook = map[string]func(s shape) counts{
-	"allreduce/ring":      func(s shape) counts { return counts{2 * (s.p - 1), 2 * s.own(), s.own()} },
-	"allreduce/circulant": func(s shape) counts { return counts{2 * s.ceil, 2 * s.own(), s.own()} },
+	"allreduce/ring": func(s shape) counts {
+		return counts{2 * (s.p - 1), 2 * s.own(), s.own()}
+	},
+	"allreduce/circulant": func(s shape) counts {
+		return counts{2 * s.ceil, 2 * s.own(), s.own()}
+	},
 	"allreduce/recursive-doubling": func(s shape) counts {
 		if s.p == s.power {
 			return counts{s.floor, s.floor * s.n, s.floor * s.n}
@@ -167,12 +171,14 @@ func TestChainCounts(t *testing.T) {
 			for _, k := range []int{1, 2, 5, 16} {
 				const chunk = 2 // elements of 64 bytes
 				args := evenCall(c, shape{p: p, n: k * chunk}, p-1)
-				proof, err := ProveAlgorithm(a, args, ProveOptions{ElemBytes: 64, ChunkBytes: 64 * chunk})
+				o := ProveOptions{ElemBytes: 64, ChunkBytes: 64 * chunk}
+				proof, err := ProveAlgorithm(a, args, o)
 				if err != nil {
 					t.Fatal(err)
 				}
 				rounds := p - 2 + k
-				if proof.Rounds != rounds || proof.Volume != rounds*chunk || proof.Max.Sent != k*chunk {
+				if proof.Rounds != rounds || proof.Volume != rounds*chunk ||
+					proof.Max.Sent != k*chunk {
 					t.Errorf("%s, %d ranks, %d chunks: %d rounds, volume %d, %d sent",
 						title(a), p, k, proof.Rounds, proof.Volume, proof.Max.Sent)
 				}

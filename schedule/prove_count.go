@@ -180,6 +180,7 @@ func (p *prover) schedule() (all []Message, reduction int) {
 		clear(combined)
 	}
 	settle()
+	all = make([]Message, 0, len(p.order))
 	for round := 0; len(ready) > 0; round++ {
 		for _, g := range p.round(ready) {
 			to := p.partner[g]

@@ -10,6 +10,7 @@ import (
 // back: a send and its receive are one event, which waits for what either of them waits for.
 func (p *prover) checkDeadlock() error {
 	waits := p.waits()
+	p.order = make([]int32, 0, len(waits))
 	var ready []int32
 	free := func(g int32) {
 		if other := p.partner[g]; other < 0 || waits[other] == 0 {

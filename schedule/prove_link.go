@@ -59,8 +59,8 @@ func (p *prover) pair(from, to int, sends, recvs []int32) error {
 		}
 		p.partner[s], p.partner[t] = t, s
 		if i > 0 && (p.group(s) == p.group(lastSend)) != (p.group(t) == p.group(lastRecv)) {
-			return p.failOp(PropertyShape, s, "frame %d to rank %d shares a group with the one before "+
-				"it at one end only, so that chunks are not in one order", i, to)
+			return p.failOp(PropertyShape, s, "frame %d to rank %d shares a group with the one "+
+				"before it at one end only, so that chunks are not in one order", i, to)
 		}
 		if i > 0 {
 			p.follows[lastSend], p.follows[lastRecv] = s, t

@@ -65,8 +65,8 @@ func (p *prover) checkSpace(r int, list []touched, reach *reach) error {
 		}
 		if !reach.leads(a, b) {
 			x, y := &p.plans[r].Ops[a], &p.plans[r].Ops[b]
-			return p.fail(PropertyRace, r, y.Step, "%s chunk %d touches bytes of step %d (%s chunk "+
-				"%d), and nothing orders the two", y.Kind, y.Chunk, x.Step, x.Kind, x.Chunk)
+			return p.fail(PropertyRace, r, y.Step, "%s chunk %d touches bytes of step %d (%s "+
+				"chunk %d), and nothing orders the two", y.Kind, y.Chunk, x.Step, x.Kind, x.Chunk)
 		}
 		checked[a] = b + 1
 		return nil

@@ -23,7 +23,8 @@ func TestCells(t *testing.T) {
 			at := lo
 			for at < size && rapid.Bool().Draw(t, "more") {
 				v := value{
-					n: rapid.IntRange(1, size-at).Draw(t, "n"), t: term(rapid.IntRange(0, 3).Draw(t, "term")),
+					n:     rapid.IntRange(1, size-at).Draw(t, "n"),
+					t:     term(rapid.IntRange(0, 3).Draw(t, "term")),
 					index: at + rapid.IntRange(-2, 2).Draw(t, "shift"),
 				}
 				for i := range v.n {
@@ -38,7 +39,9 @@ func TestCells(t *testing.T) {
 			t.Fatalf("runs end early: %v", c)
 		}
 		for i, r := range c {
-			if r.lo >= r.hi || i > 0 && (r.lo != c[i-1].hi || r.t == c[i-1].t && r.shift == c[i-1].shift) {
+			gap := i > 0 && r.lo != c[i-1].hi
+			alike := i > 0 && r.t == c[i-1].t && r.shift == c[i-1].shift
+			if r.lo >= r.hi || gap || alike {
 				t.Fatalf("runs with a gap, empty or not joined: %v", c)
 			}
 		}
@@ -49,7 +52,8 @@ func TestCells(t *testing.T) {
 			for i := range v.n {
 				want := plain[at]
 				if v.t != want.t || v.t != undefined && v.index+i != want.index {
-					t.Fatalf("address %d has %d of %d, want %d of %d", at, v.index+i, v.t, want.index, want.t)
+					t.Fatalf("address %d has %d of %d, want %d of %d",
+						at, v.index+i, v.t, want.index, want.t)
 				}
 				at++
 			}
