@@ -5,9 +5,6 @@ package zmq_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -24,6 +21,7 @@ type station struct {
 	taken    uint64
 }
 
+// stations makes two of them in this process.
 func stations(b *testing.B, m zmq.Mode, spin bool, options ...zmq.Option) [2]*station {
 	b.Helper()
 	var s [2]*station
@@ -138,118 +136,10 @@ func (s *station) peek(look func([]byte)) error {
 	return nil
 }
 
-// conns is a pair of plain connections, as the measure.
-func conns(b *testing.B, m zmq.Mode) (net.Conn, net.Conn) {
-	b.Helper()
-	network, address := "tcp", "127.0.0.1:0"
-	if m == zmq.IPC {
-		network, address = "unix", filepath.Join(b.TempDir(), "s")
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	dialed, err := net.Dial(network, l.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = dialed.Close()
-		_ = accepted.Close()
-	})
-	return dialed, accepted
-}
-
-// flow is one way to move messages from one goroutine to another.
-type flow struct {
-	name     string
-	out, in  func(payload []byte) error // one message
-	ack, nod func() error               // the answer: awaited by the sender, given by the receiver
-}
-
-func bare(b *testing.B, m zmq.Mode) flow {
-	from, to := conns(b, m)
-	var head, got [73]byte
-	var one, answer [73]byte
-	return flow{
-		name: "bare",
-		out: func(p []byte) error {
-			buffers := net.Buffers{head[:], p}
-			_, err := buffers.WriteTo(from)
-			return err
-		},
-		in: func(p []byte) error {
-			if _, err := io.ReadFull(to, got[:]); err != nil {
-				return err
-			}
-			_, err := io.ReadFull(to, p)
-			return err
-		},
-		ack: func() error { _, err := io.ReadFull(from, answer[:]); return err },
-		nod: func() error { _, err := to.Write(one[:]); return err },
-	}
-}
-
-func linked(b *testing.B, m zmq.Mode, spin, peek bool, options ...zmq.Option) flow {
-	s := stations(b, m, spin, options...)
-	h, back := &transport.Header{Kind: transport.Data}, &transport.Header{Kind: transport.Credit}
-	f := flow{
-		name: "parked",
-		out:  func(p []byte) error { return s[0].put(h, p, true) },
-		in:   s[1].take,
-		ack:  func() error { return s[0].take(nil) },
-		nod:  func() error { return s[1].put(back, nil, true) },
-	}
-	if spin {
-		f.name = "spinning"
-	}
-	if peek {
-		f.name += "-peek"
-		f.in = func([]byte) error { return s[1].peek(func([]byte) {}) }
-	}
-	return f
-}
-
-// run moves n messages and returns how long that took.
-func (f flow) run(n int, src, dst []byte, acks bool) (time.Duration, error) {
-	end := make(chan error, 1)
-	begin := time.Now()
-	go func() {
-		for range n {
-			if err := f.in(dst); err != nil {
-				end <- err
-				return
-			}
-			if acks {
-				if err := f.nod(); err != nil {
-					end <- err
-					return
-				}
-			}
-		}
-		end <- nil
-	}()
-	for range n {
-		if err := f.out(src); err != nil {
-			return 0, err
-		}
-		if acks {
-			if err := f.ack(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	err := <-end
-	return time.Since(begin), err
-}
-
-// BenchmarkThroughput moves messages one way over links and over a bare connection, in turns, and
-// reports the medians of both, and the median of the ratios, in which 1 is the bare connection.
+// BenchmarkThroughput moves messages one way to another process, over links and over a bare
+// connection, in turns, and reports the medians of all and the median of the ratios, in which 1 is
+// the bare connection. A parked link waits in poll(2) and a bare connection in Go's network poller;
+// a spinning one doesn't wait.
 func BenchmarkThroughput(b *testing.B) {
 	for _, m := range []zmq.Mode{zmq.TCP, zmq.IPC} {
 		for _, size := range []int{64 << 10, 1 << 20, 16 << 20} {
@@ -259,34 +149,59 @@ func BenchmarkThroughput(b *testing.B) {
 					how = "acked"
 				}
 				b.Run(fmt.Sprintf("%v/%dKiB/%s", m, size>>10, how), func(b *testing.B) {
-					compareFlows(b, size, acks, bare(b, m), linked(b, m, false, false),
-						linked(b, m, true, false), linked(b, m, true, true))
+					flows := startPeer(b, m, flowSpec{Name: "bare"}, flowSpec{Name: "parked"},
+						flowSpec{Name: "spinning", Spin: true},
+						flowSpec{Name: "spinning-peek", Spin: true, Peek: true})
+					n := max(4, (64<<20)/size)
+					compareFlows(b, flows, n, size, acks, "GB/s", func(d time.Duration) float64 {
+						return float64(n*size) / d.Seconds() / 1e9
+					})
 				})
 			}
 		}
 	}
 }
 
-func compareFlows(b *testing.B, size int, acks bool, flows ...flow) {
-	src, dst := make([]byte, size), make([]byte, size)
-	n := max(4, (32<<20)/size)
-	times := make([][]float64, len(flows))
-	ratios := make([][]float64, len(flows))
+// BenchmarkPingPong is half a round trip of a frame with 64 bytes of payload between processes.
+func BenchmarkPingPong(b *testing.B) {
+	for _, m := range []zmq.Mode{zmq.TCP, zmq.IPC} {
+		b.Run(m.String(), func(b *testing.B) {
+			flows := startPeer(b, m, flowSpec{Name: "bare"}, flowSpec{Name: "parked"},
+				flowSpec{Name: "spinning", Spin: true})
+			const n = 500
+			compareFlows(b, flows, n, 64, true, "µs", func(d time.Duration) float64 {
+				return d.Seconds() * 1e6 / (2 * n)
+			})
+		})
+	}
+}
+
+// compareFlows runs the flows in turns.
+func compareFlows(b *testing.B, flows []*flow, n, size int, acks bool, unit string,
+	figure func(time.Duration) float64,
+) {
+	src := make([]byte, size)
+	figures, ratios := make([][]float64, len(flows)), make([][]float64, len(flows))
 	for b.Loop() {
+		first := 0.0
 		for i, f := range flows {
-			d, err := f.run(n, src, dst, acks)
+			d, err := f.run(n, src, acks)
 			if err != nil {
 				b.Fatal(err)
 			}
-			times[i] = append(times[i], float64(n*size)/d.Seconds()/1e9)
-			ratios[i] = append(ratios[i], times[i][len(times[i])-1]/times[0][len(times[i])-1])
+			x := figure(d)
+			if i == 0 {
+				first = x
+			}
+			figures[i] = append(figures[i], x)
+			ratios[i] = append(ratios[i], x/first)
 		}
 	}
 	b.ReportMetric(0, "ns/op")
 	for i, f := range flows {
-		b.ReportMetric(median(times[i]), f.name+"-GB/s")
+		b.ReportMetric(median(figures[i]), f.spec.Name+"-"+unit)
 		if i > 0 {
-			b.ReportMetric(median(ratios[i]), f.name+"-ratio")
+			b.ReportMetric(median(ratios[i]), f.spec.Name+"-ratio")
 		}
 	}
 }
@@ -296,80 +211,23 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
-// BenchmarkPingPong is half a round trip of a frame with 64 bytes of payload.
-func BenchmarkPingPong(b *testing.B) {
-	for _, m := range []zmq.Mode{zmq.TCP, zmq.IPC} {
-		for _, spin := range []bool{true, false} {
-			how := "parked"
-			if spin {
-				how = "spinning"
-			}
-			b.Run(fmt.Sprintf("%v/%s", m, how), func(b *testing.B) {
-				s := stations(b, m, spin)
-				pingPong(b, s)
-			})
-		}
-	}
-}
-
-func pingPong(b *testing.B, s [2]*station) {
-	const n = 500
-	end := make(chan error, 1)
-	rounds := make(chan int)
-	go func() {
-		h := &transport.Header{Kind: transport.Data}
-		var ball [64]byte
-		for k := range rounds {
-			for range k {
-				if err := s[1].take(ball[:]); err != nil {
-					end <- err
-					return
-				}
-				if err := s[1].put(h, ball[:], false); err != nil {
-					end <- err
-					return
-				}
-			}
-		}
-		end <- nil
-	}()
-	h := &transport.Header{Kind: transport.Data}
-	var ball [64]byte
-	var took []float64
-	for b.Loop() {
-		rounds <- n
-		begin := time.Now()
-		for range n {
-			if err := s[0].put(h, ball[:], false); err != nil {
-				b.Fatal(err)
-			}
-			if err := s[0].take(ball[:]); err != nil {
-				b.Fatal(err)
-			}
-		}
-		took = append(took, float64(time.Since(begin).Nanoseconds())/(2*n))
-	}
-	close(rounds)
-	if err := <-end; err != nil {
-		b.Fatal(err)
-	}
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(took)/1000, "µs/half-trip")
-}
-
 // BenchmarkBuffers compares send buffers of Unix sockets: the system's own first, which the ratios
 // refer to.
 func BenchmarkBuffers(b *testing.B) {
 	for _, size := range []int{64 << 10, 1 << 20, 16 << 20} {
 		for _, spin := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%dKiB/spin=%v", size>>10, spin), func(b *testing.B) {
-				var flows []flow
+				var specs []flowSpec
 				for _, n := range []int{0, 256 << 10, 512 << 10, 1 << 20, 4 << 20} {
-					f := linked(b, zmq.IPC, spin, true, zmq.UnixSendBytes(n))
-					f.name = fmt.Sprintf("%dKiB", n>>10)
-					flows = append(flows, f)
+					specs = append(specs, flowSpec{
+						Name: fmt.Sprintf("%dKiB", n>>10), Spin: spin, Peek: true, UnixSendBytes: n,
+					})
 				}
-				compareFlows(b, size, false, flows...)
+				n := max(4, (64<<20)/size)
+				flows := startPeer(b, zmq.IPC, specs...)
+				compareFlows(b, flows, n, size, false, "GB/s", func(d time.Duration) float64 {
+					return float64(n*size) / d.Seconds() / 1e9
+				})
 			})
 		}
 	}

@@ -4,7 +4,9 @@ package zmq_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
@@ -86,4 +88,32 @@ func ExampleNew_error() {
 	_, err := zmq.New(zmq.IPC).Open(context.Background(), transport.Config{Rank: 2, Size: 2})
 	fmt.Println(err)
 	// Output: rank 2: listen with an unknown peer at zmq:ipc: rank 2 of 2 ranks
+}
+
+// What came of each address of a peer stands in the cause of Dial's error.
+func ExampleDialError() {
+	err := error(&transport.LinkError{
+		Phase: "dial", Rank: 0, Peer: 3, Address: "tcp 10.0.0.7:4000, tcp 192.168.0.7:4000",
+		Err: &zmq.DialError{Attempts: []zmq.Attempt{
+			{Address: "tcp 10.0.0.7:4000", Err: syscall.EHOSTUNREACH, Remedy: "choose another interface"},
+			{Address: "tcp 192.168.0.7:4000", Err: syscall.ECONNREFUSED},
+		}},
+	})
+	var tried *zmq.DialError
+	if errors.As(err, &tried) {
+		for _, a := range tried.Attempts {
+			fmt.Println(a.Address+":", a.Err)
+		}
+	}
+	fmt.Println(errors.Is(err, syscall.ECONNREFUSED))
+	// Output:
+	// tcp 10.0.0.7:4000: no route to host
+	// tcp 192.168.0.7:4000: connection refused
+	// true
+}
+
+// What a stranger said is quoted.
+func ExampleGreetingError() {
+	fmt.Println(&zmq.GreetingError{What: "not ZeroMQ", Said: []byte("GET / HTTP/1.1\r\n")})
+	// Output: not ZeroMQ: the other end said "GET / HTTP/1.1\r\n"
 }
