@@ -102,8 +102,12 @@ func TestOnlyStoreCommands(t *testing.T) {
 	}, nil))
 	defer client.Close()
 	for _, command := range [][]any{
-		{"EVAL", "return 1", 0}, {"FLUSHALL"}, {"KEYS", "*"}, {"CONFIG", "GET", "*"},
-		{"SHUTDOWN"}, {"DEBUG", "SLEEP", "1"},
+		{"EVAL", "return 1", 0},
+		{"FLUSHALL"},
+		{"KEYS", "*"},
+		{"CONFIG", "GET", "*"},
+		{"SHUTDOWN"},
+		{"DEBUG", "SLEEP", "1"},
 	} {
 		err := client.Do(ctx, command...).Err()
 		contains(t, err, "is not a command of this store")

@@ -135,8 +135,10 @@ func TestJoinSharedHost(t *testing.T) {
 	var wg sync.WaitGroup
 	for rank := range 2 {
 		wg.Go(func() {
-			env := Environment{Rank: rank, Size: 2, LocalRank: rank, LocalSize: 2,
-				Store: "embedded://name.invalid:" + port}
+			env := Environment{
+				Rank: rank, Size: 2, LocalRank: rank, LocalSize: 2,
+				Store: "embedded://name.invalid:" + port,
+			}
 			session, err := Join(ctx, env, Member{}, Options{})
 			if err != nil {
 				t.Errorf("rank %d: %v", rank, err)

@@ -99,8 +99,10 @@ func startRedis(t testing.TB, program, password string) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "redis.sock")
-	args := []string{"--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir,
-		"--daemonize", "no"}
+	args := []string{
+		"--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir,
+		"--daemonize", "no",
+	}
 	user := ""
 	if password != "" {
 		args = append(args, "--requirepass", password)

@@ -252,8 +252,10 @@ func TestDuplicate(t *testing.T) {
 			o := rollOptions("job", rank, size, "")
 			o.Self.Host, o.Self.PID = "elsewhere", 77
 			_, err := RollCall(ctx, dialPlace(t, p), o)
-			want := &DuplicateRankError{Job: "job", Rank: rank, Host: "elsewhere", PID: 77,
-				Other: fmt.Sprintf("host%d", rank), OtherPID: 1000 + rank}
+			want := &DuplicateRankError{
+				Job: "job", Rank: rank, Host: "elsewhere", PID: 77,
+				Other: fmt.Sprintf("host%d", rank), OtherPID: 1000 + rank,
+			}
 			var got *DuplicateRankError
 			if !errors.As(err, &got) {
 				t.Fatalf("the second process got %v, want a *DuplicateRankError", err)
