@@ -81,7 +81,10 @@ func Lower(p *Program, elemBytes, chunkBytes int) (*Plan, error) {
 		return nil, fmt.Errorf("schedule: lower: chunk of %d bytes for elements of %d: "+
 			"the chunk must be a positive multiple of 64", chunkBytes, elemBytes)
 	}
-	plan := &Plan{ScratchBytes: p.Layouts[Scratch].Len() * elemBytes, ChunkBytes: chunkBytes}
+	plan := &Plan{
+		Ops: make([]Op, 0, len(p.Steps)), ScratchBytes: p.Layouts[Scratch].Len() * elemBytes,
+		ChunkBytes: chunkBytes,
+	}
 	for i := range p.Steps {
 		if err := plan.cut(p, i, elemBytes); err != nil {
 			return nil, err
