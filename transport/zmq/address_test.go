@@ -32,7 +32,8 @@ func TestAddressesRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(&a, got, cmp.AllowUnexported(addresses{}), cmpopts.EquateComparable(netip.Prefix{})); d != "" {
+		d := cmp.Diff(&a, got, cmp.AllowUnexported(addresses{}), cmpopts.EquateComparable(netip.Prefix{}))
+		if d != "" {
 			t.Error(d)
 		}
 		for cut := range b {

@@ -233,8 +233,8 @@ func BenchmarkBuffers(b *testing.B) {
 	}
 }
 
-// BenchmarkExchange has both ends send and receive at once, each with one goroutine, as the steps of
-// a ring do.
+// BenchmarkExchange has both ends send and receive at once, each with one goroutine, as the steps
+// of a ring do.
 func BenchmarkExchange(b *testing.B) {
 	for _, m := range []zmq.Mode{zmq.TCP, zmq.IPC} {
 		for _, n := range []int{0, 512 << 10, 1 << 20, 4 << 20} {

@@ -85,7 +85,8 @@ func (e *endpoint) Dial(ctx context.Context, peer int, encoded []byte) (transpor
 		}
 	}
 	if peer < 0 || peer >= e.c.Size || peer == e.c.Rank {
-		return nil, fail("no address", fmt.Errorf("rank %d of %d dials rank %d", e.c.Rank, e.c.Size, peer))
+		return nil, fail("no address",
+			fmt.Errorf("rank %d of %d dials rank %d", e.c.Rank, e.c.Size, peer))
 	}
 	if e.closing.Load() {
 		return nil, fail("no address", transport.ErrClosed)
@@ -177,7 +178,7 @@ func (e *endpoint) candidates(there *addresses) (stages [][]candidate, left []At
 		case p.Addr().IsLoopback() && !near:
 			left = append(left, Attempt{
 				Address: "tcp " + at, Err: errElsewhere,
-				Remedy: "give all ranks the job's secret: without one they are reached on their own host alone",
+				Remedy: "give all ranks a secret: without one they are reached on their own host alone",
 			})
 		case direct:
 			tcp = append(tcp, candidate{"tcp", at, why})

@@ -83,7 +83,8 @@ func TestAutoFallsBackToTCP(t *testing.T) {
 	}
 	acceptFrom(t, b, 0)
 	lost := at(t, b, func(a *addresses) { a.unix += "-gone" })
-	if l, err = a.Dial(t.Context(), 1, lost); err != nil || !strings.HasPrefix(l.String(), "zmq tcp, rank 0 at ") {
+	l, err = a.Dial(t.Context(), 1, lost)
+	if err != nil || !strings.HasPrefix(l.String(), "zmq tcp, rank 0 at ") {
 		t.Fatal(l, err)
 	}
 	acceptFrom(t, b, 0)
@@ -165,8 +166,8 @@ func TestDialErrorTellsEveryAddress(t *testing.T) {
 	}
 	for i, ip := range []string{"127.0.0.2", "127.0.0.1"} {
 		try := tries.Attempts[i]
-		known := errors.Is(try.Err, syscall.ECONNREFUSED) || errors.Is(try.Err, context.DeadlineExceeded) ||
-			errors.Is(try.Err, context.Canceled)
+		known := errors.Is(try.Err, syscall.ECONNREFUSED) || errors.Is(try.Err, context.Canceled) ||
+			errors.Is(try.Err, context.DeadlineExceeded)
 		if !strings.HasPrefix(try.Address, "tcp "+ip) || !known || !strings.Contains(link.Address, ip) {
 			t.Errorf("attempt %d: %+v", i, try)
 		}
@@ -207,7 +208,8 @@ func TestSecretsDiffer(t *testing.T) {
 	_, err := a.Dial(t.Context(), 1, b.Addresses())
 	var link *transport.LinkError
 	var hello *transport.HelloError
-	if !errors.As(err, &link) || link.Phase != "hello" || !errors.As(err, &hello) || link.Remedy == "" {
+	if !errors.As(err, &hello) || !errors.As(err, &link) || link.Phase != "hello" ||
+		link.Remedy == "" {
 		t.Errorf("%v", err)
 	}
 }
@@ -308,7 +310,8 @@ func TestWhereToListen(t *testing.T) {
 		for _, o := range offered {
 			names = append(names, o.net.Addr().String())
 		}
-		if bound != c.bound || strings.Join(names, " ") != c.offered || (err == nil) != (c.bound != "") {
+		got := strings.Join(names, " ")
+		if bound != c.bound || got != c.offered || (err == nil) != (c.bound != "") {
 			t.Errorf("%+v: bound %q, offered %q, %v", c, bound, names, err)
 		}
 	}
@@ -361,7 +364,8 @@ func TestInterfaceFilterAtAccept(t *testing.T) {
 	defer c.Close()
 	e := &endpoint{allowed: sampleLocals()[1:3], c: transport.Config{Interface: "eth0,eth1"}}
 	err = e.allow(c)
-	if err == nil || !strings.Contains(err.Error(), `127.0.0.1 of this host is left out by the interface filter "eth0,eth1"`) {
+	want := `127.0.0.1 of this host is left out by the interface filter "eth0,eth1"`
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Error(err)
 	}
 	e.allowed = sampleLocals()[:1]
@@ -371,7 +375,7 @@ func TestInterfaceFilterAtAccept(t *testing.T) {
 }
 
 func TestCandidatesOrder(t *testing.T) {
-	e := &endpoint{here: sampleLocals(), at: addresses{host: "h", space: "n"}, driver: driver{mode: Auto}}
+	e := &endpoint{here: sampleLocals(), at: addresses{host: "h", space: "n"}}
 	there := &addresses{host: "other", space: "n", unix: "@x", port: 5}
 	for _, s := range []string{"172.30.0.1/16", "192.168.9.9/16", "127.0.0.1/32", "10.0.0.9/24"} {
 		there.tcp = append(there.tcp, netip.MustParsePrefix(s))

@@ -46,7 +46,8 @@ func locals() ([]local, error) {
 	return all, nil
 }
 
-// inner are the beginnings of the names of interfaces that as a rule lead no further than this host.
+// inner are the beginnings of the names of interfaces that, as a rule, lead no further than this
+// host.
 var inner = []string{
 	"docker", "br-", "virbr", "veth", "cni", "flannel", "cali", "lxcbr", "lxdbr", "podman", "vmnet",
 }

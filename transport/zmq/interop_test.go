@@ -153,7 +153,8 @@ func TestLibzmqMessages(t *testing.T) {
 // the frames that it gets.
 const frameScript = `
 def frame(seq, payload):
-    return struct.pack("<4sBBHIIQIIII24s", b"TUTI", 1, 1, 0, 1, 2, seq, 3, len(payload), 0, 0, b"f" * 24) + payload
+    head = b"TUTI", 1, 1, 0, 1, 2, seq, 3, len(payload), 0, 0, b"f" * 24
+    return struct.pack("<4sBBHIIQIIII24s", *head) + payload
 for seq, n in enumerate([0, 1, 100, 191, 192, 5000, 1 << 20]):
     s.send(frame(seq, bytes([seq]) * n))
 for seq, n in enumerate([0, 1, 100, 191, 192, 5000, 1 << 20]):
@@ -214,7 +215,8 @@ func parkIn(t *testing.T, l *link) {
 	if l.in.fresh() {
 		return
 	}
-	if _, err := poll([]unix.PollFd{{Fd: int32(l.fd), Events: events}}, -1); err != nil && err != unix.EINTR {
+	fds := []unix.PollFd{{Fd: int32(l.fd), Events: events}}
+	if _, err := poll(fds, -1); err != nil && err != unix.EINTR {
 		t.Fatal(err)
 	}
 }

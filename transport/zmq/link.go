@@ -199,8 +199,8 @@ func (l *link) Close() error {
 // maxDrain bounds what close reads and throws away, in bytes.
 const maxDrain = 1 << 20
 
-// close closes the link, under the turn. A TCP connection that is closed with unread bytes is reset,
-// and a reset overtakes what has been sent; so what there is is read first.
+// close closes the link, under the turn. A TCP connection that is closed with unread bytes is
+// reset, and a reset overtakes what has been sent; so what there is is read first.
 func (l *link) close() error {
 	if l.closed {
 		return nil

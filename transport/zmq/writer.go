@@ -13,8 +13,8 @@ import (
 const inlineBytes = 256
 
 // writer puts frames into a non-blocking socket, at most one of them unfinished. parts is what is
-// still to be sent of it: its prefix and header, and the pieces, which are the caller's memory until
-// the frame is done.
+// still to be sent of it: its prefix and header, and the pieces, which are the caller's memory
+// until the frame is done.
 type writer struct {
 	fd    int
 	parts [3][]byte
