@@ -54,7 +54,7 @@ func hostile() map[string]struct {
 		"unknown type":      {typed("\x06BANANA"), `socket type "BANANA"`},
 		"no type":           {ready("\x05READY"), `socket type ""`},
 		"cut property":      {ready("\x05READY\xffSocket-Type"), "properties that are cut"},
-		"cut value":         {ready("\x05READY\x0bSocket-Type\x7f\xff\xff\xff"), "properties that are cut"},
+		"cut value":         {ready("\x05READY\x0bSocket-Type\x7f\xff\xff\xff"), "that are cut"},
 		"ERROR":             {ready("\x05ERROR\x03why"), `reports "why"`},
 		"huge hello":        {append(Greeting(), long(2, 1<<62)...), "ZMTP length is 46116860184"},
 		"huge ping":         {append(Greeting(), long(6, 1<<62)...), "ZMTP length is 46116860184"},
