@@ -58,7 +58,15 @@ func TestAnyNumberOfRanksTrainsLikeOneProcess(t *testing.T) {
 	few := testRecipe()
 	few.epochs, few.batch = 1, 3 // with 4 ranks, one has nothing to do in each step
 	few.rate = 0.01
-	for _, r := range []recipe{testRecipe(), few} {
+	tests := []struct {
+		recipe
+		data *dataset
+	}{
+		{testRecipe(), data},
+		{few, &dataset{train: data.heldOut, heldOut: data.heldOut}},
+	}
+	for _, test := range tests {
+		r, data := test.recipe, test.data
 		one := newTrainer(r, data, alone{})
 		want, err := one.train(t.Context(), silent{})
 		if err != nil {
