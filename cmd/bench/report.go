@@ -141,8 +141,8 @@ func (t *table) columns(algorithm, name string) {
 	}
 	t.section = section
 	t.printf("#\n# %s\n#\n", section)
-	blank := []any{"", "", "", "", ""}
-	t.printf("#"+sharedColumns+" %-58s %s\n", append(blank, center("out of place"), center("in place"))...)
+	titles := []any{"", "", "", "", "", center("out of place"), center("in place")}
+	t.printf("#"+sharedColumns+" %-58s %s\n", titles...)
 	half := []any{"time", "algbw", "busbw", "#wrong", "p50", "p99"}
 	names := append([]any{"size", "count", "type", "redop", "root"}, half...)
 	t.printf("#"+sharedColumns+halfColumns+halfColumns+"\n", append(names, half...)...)

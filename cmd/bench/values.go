@@ -97,8 +97,8 @@ func (v *values) factor(rank, index int) int64 {
 }
 
 // averaged gives all ranks one number, the average, from which ranks 2i and 2i+1 deviate by the
-// same amount up and down. Magnitudes together stay within limit as in addend; where that leaves less
-// than one for the number and one for the deviation, the number is 0.
+// same amount up and down. Magnitudes together stay within limit as in addend; where that leaves
+// less than one for the number and one for the deviation, the number is 0.
 func (v *values) averaged(rank, index int) int64 {
 	pair := rank / 2
 	most := v.limit / int64(v.ranks) / 2

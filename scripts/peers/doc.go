@@ -1,0 +1,18 @@
+// Command peers compares Tutti's collectives with those of Open MPI, MPICH and Gloo over sockets of
+// this host, and prints a table in Markdown. run.sh builds what it needs and starts it:
+//
+//	scripts/peers/run.sh -op allreduce -np 2,4 -sizes 4,1K,64K,1M,16M,64M -rounds 5
+//
+// A machine is never quiet twice in the same way. So all engines take turns: a round starts each of
+// them once for a case, each round beginning with another engine, and what is compared is the time
+// of one engine with that of another in the same round. The table shows the median time of each
+// engine over the rounds, and the median of the rounds' ratios of ours to the best peer, the one
+// with the lowest median: below 1, ours is faster.
+//
+// The peers' benchmarks in src measure as cmd/bench does (src/measure.h says how), each over TCP on
+// the loopback interface. Shared memory, which Open MPI and MPICH take inside a host unless told
+// otherwise, is no peer of a socket and is switched off. Ours runs with the drivers that -drivers
+// names; zmq:tcp is the like of the peers, zmq is what a user gets inside one host.
+//
+// It imports the standard library only and knows the engines as programs that print JSON lines.
+package main

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// experiment is what all engines do in turn.
+type experiment struct {
+	op    string
+	ranks int
+	bytes int // as asked for; whole blocks may be fewer or more
+}
+
+// engine is one column of the table.
+type engine struct {
+	name    string
+	ours    bool
+	program string // what must exist for it to run
+	only    string // the one operation it has; "" when it has all
+	env     []string
+	command func(x experiment) []string
+}
+
+// result is the part of an engine's JSON line that matters here.
+type result struct {
+	Op      string  `json:"op"`
+	NP      int     `json:"np"`
+	Bytes   int     `json:"bytes"`
+	InPlace bool    `json:"inplace"`
+	TimeUS  float64 `json:"time_us"`
+	Wrong   *int    `json:"wrong"`
+}
+
+// ourEngine runs cmd/bench with a driver.
+func ourEngine(bench, driver string, loop time.Duration) engine {
+	return engine{
+		name: "tutti " + driver, ours: true, program: bench,
+		command: func(x experiment) []string {
+			return []string{
+				bench, "-json", "-driver=" + driver, "-op=" + x.op, "-np=" + strconv.Itoa(x.ranks),
+				"-b=" + strconv.Itoa(x.bytes), "-time=" + loop.String(),
+			}
+		},
+	}
+}
+
+// peerEngines are the other libraries, their benchmarks in dir.
+func peerEngines(dir string, loop time.Duration) []engine {
+	measure := func(name string, x experiment) []string {
+		return []string{name, x.op, strconv.Itoa(x.bytes), fmt.Sprint(loop.Seconds())}
+	}
+	mpi := func(name, launcher, program string, env []string, options ...string) engine {
+		program = filepath.Join(dir, program)
+		return engine{
+			name: name, program: program, env: env,
+			command: func(x experiment) []string {
+				args := append([]string{launcher, "-np", strconv.Itoa(x.ranks)}, options...)
+				return append(append(args, program), measure(name, x)...)
+			},
+		}
+	}
+	gloo := func(name, algorithm, only string) engine {
+		program := filepath.Join(dir, "gloo")
+		return engine{
+			name: name, program: program, only: only,
+			command: func(x experiment) []string {
+				return append([]string{program, strconv.Itoa(x.ranks), algorithm}, measure(name, x)...)
+			},
+		}
+	}
+	return []engine{
+		mpi("ompi-tcp", "mpirun.openmpi", "mpi.openmpi",
+			[]string{"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"},
+			"--oversubscribe", "--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", "lo"),
+		mpi("mpich-tcp", "mpirun.mpich", "mpi.mpich",
+			[]string{"MPIR_CVAR_NOLOCAL=1", "UCX_TLS=tcp,self", "UCX_NET_DEVICES=lo"}),
+		gloo("gloo-ring", "ring", ""),
+		gloo("gloo-hd", "halving-doubling", "allreduce"),
+	}
+}
+
+// measure runs an engine once and returns the time of the out-of-place form in microseconds.
+func (e *engine) measure(ctx context.Context, x experiment, limit time.Duration) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	args := e.command(x)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), e.env...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	// The ranks are the command's children: they end with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return 0, fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, lastLine(errs.String()))
+	}
+	return pick(out.Bytes(), x)
+}
+
+// pick finds the line of the out-of-place form and refuses it when results were wrong.
+func pick(out []byte, x experiment) (float64, error) {
+	for line := range bytes.Lines(out) {
+		var r result
+		if err := json.Unmarshal(line, &r); err != nil {
+			return 0, fmt.Errorf("no JSON: %q: %w", line, err)
+		}
+		switch {
+		case r.InPlace:
+			continue
+		case r.Op != x.op || r.NP != x.ranks:
+			return 0, fmt.Errorf("%s on %d ranks was measured, not %s on %d", r.Op, r.NP, x.op, x.ranks)
+		case r.Wrong != nil && *r.Wrong != 0:
+			return 0, fmt.Errorf("%d elements were wrong", *r.Wrong)
+		case r.TimeUS <= 0:
+			return 0, fmt.Errorf("time of %v µs", r.TimeUS)
+		}
+		return r.TimeUS, nil
+	}
+	return 0, errors.New("no result")
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}

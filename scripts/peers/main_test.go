@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestMain makes this binary serve as an engine, too: it notes its turn in a file and prints what
+// it is told to.
+func TestMain(m *testing.M) {
+	if turns := os.Getenv("PEERS_TEST_TURNS"); turns != "" {
+		f, err := os.OpenFile(turns, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = fmt.Fprintln(f, os.Args[1])
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			panic(err)
+		}
+		if os.Args[2] == "fail" {
+			fmt.Fprintln(os.Stderr, "it broke")
+			os.Exit(3)
+		}
+		fmt.Println(os.Args[2])
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// fake is an engine that prints a line.
+func fake(t *testing.T, name, turns, line string) engine {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine{
+		name: name, ours: strings.HasPrefix(name, "tutti"), program: self,
+		env:     []string{"PEERS_TEST_TURNS=" + turns},
+		command: func(experiment) []string { return []string{self, name, line} },
+	}
+}
+
+func TestCompareTakesTurns(t *testing.T) {
+	turns := filepath.Join(t.TempDir(), "turns")
+	const ok = `{"op":"reduce","np":2,"bytes":8,"inplace":false,"time_us":%d,"wrong":0}`
+	engines := []engine{
+		fake(t, "tutti", turns, fmt.Sprintf(ok, 5)), fake(t, "b", turns, fmt.Sprintf(ok, 10)),
+		fake(t, "c", turns, "fail"),
+	}
+	o := &options{rounds: 4, limit: time.Minute}
+	var errs bytes.Buffer
+	l, failed := o.compare(context.Background(), engines, experiment{"reduce", 2, 8}, &errs)
+	order, err := os.ReadFile(turns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "tutti b c b c tutti c tutti b tutti b c"
+	if got := strings.Join(strings.Fields(string(order)), " "); got != want {
+		t.Errorf("turns %s, want %s", got, want)
+	}
+	if failed != 4 || strings.Count(errs.String(), "exit status 3: it broke") != 4 {
+		t.Errorf("%d failed: %s", failed, errs.String())
+	}
+	if !cmp.Equal(l.times[:2], []samples{{5, 5, 5, 5}, {10, 10, 10, 10}}) ||
+		!math.IsNaN(median(l.times[2])) {
+		t.Errorf("times %v", l.times)
+	}
+	if l.best(engines) != 1 || ratio(l.times[0], l.times[1]) != 0.5 {
+		t.Errorf("best %d, ratio %v", l.best(engines), ratio(l.times[0], l.times[1]))
+	}
+}
+
+func TestPick(t *testing.T) {
+	x := experiment{"gather", 3, 100}
+	const good = `{"op":"gather","np":3,"bytes":96,"inplace":false,"time_us":7.5,"wrong":0}`
+	for _, c := range []struct{ out, refused string }{
+		{good + "\n", ""},
+		{`{"op":"gather","np":3,"inplace":true,"time_us":1,"wrong":0}` + "\n" + good + "\n", ""},
+		{strings.Replace(good, `"wrong":0`, `"wrong":null`, 1), ""},
+		{strings.Replace(good, `"wrong":0`, `"wrong":4`, 1), "4 elements were wrong"},
+		{strings.Replace(good, `"np":3`, `"np":4`, 1), "4 ranks"},
+		{strings.Replace(good, "7.5", "0", 1), "time of 0"},
+		{"mpirun: hello\n", "no JSON"},
+		{"", "no result"},
+	} {
+		us, err := pick([]byte(c.out), x)
+		if c.refused == "" && (err != nil || us != 7.5) {
+			t.Errorf("%q: %v, %v", c.out, us, err)
+		}
+		if c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
+			t.Errorf("%q: error %v, want %q", c.out, err, c.refused)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	nan := math.NaN()
+	for _, c := range []struct {
+		in   []float64
+		want float64
+	}{{[]float64{3, 1, 2}, 2}, {[]float64{4, 1, 2, 3}, 2.5}, {[]float64{nan, 7, nan}, 7}} {
+		if got := median(c.in); got != c.want {
+			t.Errorf("median(%v) = %v, want %v", c.in, got, c.want)
+		}
+	}
+	if !math.IsNaN(median([]float64{nan})) || !math.IsNaN(median(nil)) {
+		t.Error("the median of nothing is a number")
+	}
+	// Rounds are compared with themselves: one slow minute does not decide.
+	if got := ratio(samples{1, 10, 1}, samples{2, 20, 1}); got != 0.5 {
+		t.Errorf("ratio %v", got)
+	}
+	if got := ratio(samples{1, nan, 4}, samples{2, 20, nan}); got != 0.5 {
+		t.Errorf("ratio %v", got)
+	}
+}
+
+func Example_printTable() {
+	engines := []engine{{name: "tutti zmq", ours: true}, {name: "mpi"}, {name: "gloo"}}
+	lines := []line{
+		{experiment{"reduce", 2, 4}, []samples{{6, 7}, {12, 14}, {40, 30}}},
+		{experiment{"reduce", 2, 1 << 20}, []samples{{1500, 1500}, {math.NaN(), 9000}, {1000, 1000}}},
+		{experiment{"reduce", 2, 3000}, []samples{{15, 15}, {math.NaN()}, {math.NaN()}}},
+	}
+	if err := printTable(os.Stdout, engines, lines); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// | size | tutti zmq µs | mpi µs | gloo µs | best peer | tutti zmq / best |
+	// | ---: | ---: | ---: | ---: | ---: | ---: |
+	// | 4 B | 6.50 | 13.0 | 35.0 | mpi | 0.50 |
+	// | 1 MiB | 1500 | 9000 | 1000 | gloo | 1.50 |
+	// | 3000 B | 15.0 | - | - | - | - |
+}
+
+func TestParse(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"gloo", "mpi.openmpi"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"-bench", self, "-bin", dir, "-np", "2,3", "-sizes", "4,1K,2m", "-drivers", "zmq"}
+	o, err := parse(append(args, "-peers", "gloo-hd,ompi-tcp"), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cmp.Equal(o.ranks, []int{2, 3}) || !cmp.Equal(o.sizes, []int{4, 1024, 2 << 20}) ||
+		len(o.engines) != 3 {
+		t.Errorf("options %+v", o)
+	}
+	for _, e := range o.engines {
+		command := strings.Join(e.command(experiment{"allreduce", 3, 1024}), " ")
+		if !strings.Contains(command, "allreduce") || !strings.Contains(command, "1024") ||
+			!strings.Contains(command, "3") {
+			t.Errorf("%s: %s", e.name, command)
+		}
+	}
+	for _, c := range [][2]string{
+		{"-peers=mpich-tcp", "run.sh -install"},
+		{"-peers=nccl", "no peer"},
+		{"-sizes=1Q", "no size"},
+		{"-np=x", "-np"},
+		{"-rounds=0", "above 0"},
+	} {
+		var errs bytes.Buffer
+		_, err := parse(append(args, "-peers=gloo-ring", c[0]), &errs)
+		if err == nil || !strings.Contains(err.Error(), c[1]) {
+			t.Errorf("%s: %v, want %q", c[0], err, c[1])
+		}
+	}
+}
