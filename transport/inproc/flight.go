@@ -18,7 +18,7 @@ type flight struct {
 	chance     *rand.Rand
 	free       time.Time // when the link has let through what was sent so far
 	last       time.Time // when the last frame sent is due
-	taken      time.Time // when the receiver took its last frame
+	taken      time.Time // when the receiver consumed its last frame
 	aimed      bool      // the clock has a delivery of this lane
 }
 
@@ -56,8 +56,8 @@ func (l *lane) aim() {
 	}
 	when := l.ring[next%depth].due
 	if f.pause > 0 {
-		if next != l.head.Load() {
-			return // pass aims when the frame before has been taken
+		if next != l.consumed.Load() {
+			return // consume aims
 		}
 		when = later(when, f.taken.Add(f.pause))
 	}
@@ -76,7 +76,7 @@ func (l *lane) arrive(now time.Time, delivered func(Delivery)) {
 		if l.held() || next == l.tail.Load() || l.ring[next%depth].due.After(now) {
 			break
 		}
-		if f.pause > 0 && (next != l.head.Load() || f.taken.Add(f.pause).After(now)) {
+		if f.pause > 0 && (next != l.consumed.Load() || f.taken.Add(f.pause).After(now)) {
 			break
 		}
 		if delivered != nil {

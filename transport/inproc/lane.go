@@ -46,20 +46,23 @@ type lane struct {
 	sendErr, recvErr atomic.Pointer[transport.LinkError]
 	starved          atomic.Bool // the sender was refused
 	news             atomic.Bool // the receiver has not looked since something arrived
-	paced            atomic.Bool // each frame waits for the one before it to be taken
+	paced            atomic.Bool // each frame waits for the one before it to be consumed
+	// consumed is head, and one more when that frame has no payload and was shown.
+	consumed atomic.Uint64
 
 	done  uint64 // the sender's: frames that are no longer lent
 	arena []byte // the sender's, used in a circle, made at first use
 	used  uint64 // bytes of the arena ever used
 	freed atomic.Uint64
 
-	mu       sync.Mutex
-	looked   sync.Cond   // the receiver has stopped looking at the sender's memory
-	reading  bool        // it is in Read
-	showing  bool        // it has called Peek
-	deserted atomic.Bool // it has closed its end
-	closing  bool        // the sender has closed its end
-	flight   flight
+	mu         sync.Mutex
+	looked     sync.Cond   // the receiver has stopped looking at the sender's memory
+	reading    bool        // it is in Read
+	showing    bool        // it has called Peek
+	reclaiming bool        // the sender waits for that to end
+	deserted   atomic.Bool // it has closed its end
+	closing    bool        // the sender has closed its end
+	flight     flight
 }
 
 func newLane(n *Network, d direction, ordinal int, from, to *Endpoint) *lane {
@@ -156,9 +159,11 @@ func (l *lane) sent() (uint64, error) {
 func (l *lane) reclaim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.reclaiming = true
 	for (l.reading || l.showing) && !l.ring[l.head.Load()%depth].owned.Load() {
 		l.looked.Wait()
 	}
+	l.reclaiming = false
 	l.own()
 }
 
@@ -190,6 +195,9 @@ func (l *lane) look(s *slot, read bool) (pieces [2][]byte, lent bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.reclaiming {
+		l.own() // or a receiver that looks again and again would keep the sender for ever
+	}
 	if s.owned.Load() {
 		return s.pieces, false
 	}
@@ -231,16 +239,26 @@ func (l *lane) pass(s *slot) {
 		l.looked.Broadcast()
 	}
 	head := l.head.Add(1)
+	l.consume(head)
 	if l.arrived.Load() != head {
 		l.tell() // what was behind the frame has become reachable
-	} else if l.paced.Load() {
+	}
+	if l.starved.Load() && l.starved.Swap(false) || lent {
+		l.from.signal()
+	}
+}
+
+// consume says that the receiver needs nothing more of the frames before upTo.
+func (l *lane) consume(upTo uint64) {
+	if l.consumed.Load() == upTo {
+		return
+	}
+	l.consumed.Store(upTo)
+	if l.paced.Load() {
 		l.mu.Lock()
 		l.flight.taken = time.Now()
 		l.aim()
 		l.mu.Unlock()
-	}
-	if l.starved.Load() && l.starved.Swap(false) || lent {
-		l.from.signal()
 	}
 }
 

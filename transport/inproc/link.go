@@ -15,10 +15,11 @@ type Link struct {
 	out, in  *lane
 	closed   atomic.Bool
 
-	head    *slot // the frame that Next has shown
-	taken   int   // bytes of its payload
-	showing bool  // Peek shows the sender's memory
-	shown   int   // bytes that Peek has shown and Discard may take
+	head    *slot            // the frame that Next has shown
+	header  transport.Header // its header, which stays when the slot is used again
+	taken   int              // bytes of its payload
+	showing bool             // Peek shows the sender's memory
+	shown   int              // bytes that Peek has shown and Discard may take
 	stage   stage
 }
 
@@ -83,7 +84,7 @@ func (l *Link) Next() (*transport.Header, error) {
 	if l.head != nil {
 		if l.head.header.Length > 0 && !l.closed.Load() {
 			l.in.asked()
-			return &l.head.header, nil
+			return &l.header, nil
 		}
 		l.finish()
 	}
@@ -102,12 +103,15 @@ func (l *Link) Next() (*transport.Header, error) {
 		l.in.deserted.Store(true)
 		return nil, l.in.recvErr.Load()
 	}
-	l.head, l.taken, l.shown = s, 0, 0
+	l.head, l.header, l.taken, l.shown = s, s.header, 0, 0
 	l.stage.reset()
-	if s.header.Length == 0 && at+1 != l.in.arrived.Load() {
-		l.in.tell() // the next call of Next reaches it
+	if s.header.Length == 0 {
+		l.in.consume(at + 1)
+		if at+1 != l.in.arrived.Load() {
+			l.in.tell() // the next call of Next reaches what is behind
+		}
 	}
-	return &s.header, nil
+	return &l.header, nil
 }
 
 // current is the frame whose payload can be taken, nil where there is none.

@@ -16,7 +16,8 @@ type Options struct {
 	// MaxPayload is the limit with which Open configures the endpoints; 0 is
 	// transport.DefaultMaxPayload.
 	MaxPayload int
-	// Allocs is how many allocations a frame may cost, there and back, in the steady state.
+	// Allocs is how many allocations a frame may cost, there and back, in the steady state; less
+	// than 0 leaves the question out.
 	Allocs float64
 	// Raw, for drivers that listen on a socket, connects to it as a stranger would. The suite
 	// closes the connection.
