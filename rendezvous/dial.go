@@ -115,7 +115,7 @@ func (d *dialer) final(failure *StoreError) bool {
 	if failure.Phase == "auth" {
 		return true
 	}
-	if failure.Phase == "ping" && isStrange(failure.Err) {
+	if (failure.Phase == "ping" || failure.Phase == "tls") && isStrange(failure.Err) {
 		d.strange++
 	}
 	return d.strange >= strangeLimit
@@ -142,15 +142,18 @@ func (d *dialer) attempt(ctx context.Context) (Store, *StoreError) {
 	if err != nil {
 		return nil, d.failure("connect", err)
 	}
+	if probe, err = secure(ctx, probe, d.url); err != nil {
+		return nil, d.failure("tls", err)
+	}
 	first := &firstConnection{conn: probe}
 	defer first.discard()
 	store := newRedisStore(d.url, func(ctx context.Context) (net.Conn, error) {
-		conn := first.take()
-		if conn == nil {
-			var err error
-			if conn, err = connect(ctx, d.url); err != nil {
-				return nil, err
-			}
+		if conn := first.take(); conn != nil {
+			return conn, nil
+		}
+		conn, err := connect(ctx, d.url)
+		if err != nil {
+			return nil, err
 		}
 		return secure(ctx, conn, d.url)
 	})
@@ -189,6 +192,9 @@ func (d *dialer) failure(phase string, err error) *StoreError {
 		if d.url.embedded() {
 			e.Remedy = "give every rank the same TUTTI_SECRET"
 		}
+	case "tls":
+		e.Remedy = "check that the server speaks TLS and that its certificate is for this name and " +
+			"signed by an authority that this host trusts (SSL_CERT_FILE)"
 	case "ping":
 		e.Remedy = "check that a Redis server, and nothing else, listens at that address"
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -117,6 +119,20 @@ func serveStrange(t *testing.T, text string) string {
 	return listener.Addr().String()
 }
 
+// TestDialTLS refuses a server whose certificate nobody has signed.
+func TestDialTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS() // with a certificate of its own
+	defer server.Close()
+	_, err := Dial(testContext(t), "rediss://"+server.Listener.Addr().String(), DialOptions{})
+	var failure *StoreError
+	if !errors.As(err, &failure) || failure.Phase != "tls" {
+		t.Errorf("%v, want a *StoreError of phase tls", err)
+	}
+	contains(t, err, "certificate", "SSL_CERT_FILE")
+}
+
 // TestDialGivesUp ends the context while Dial waits in each of its phases: the error still says
 // what was wrong.
 func TestDialGivesUp(t *testing.T) {
@@ -130,12 +146,12 @@ func TestDialGivesUp(t *testing.T) {
 	}
 	for _, test := range tests {
 		ctx, cancel := context.WithCancel(testContext(t))
-		log, lines := newTestLog(t)
+		logger, lines := newTestLog(t)
 		go func() {
 			awaitLine(t, lines, "waiting for the store")
 			cancel()
 		}()
-		_, err := Dial(ctx, test.url, DialOptions{Logger: log, Patience: time.Nanosecond})
+		_, err := Dial(ctx, test.url, DialOptions{Logger: logger, Patience: time.Nanosecond})
 		var failure *StoreError
 		if !errors.As(err, &failure) || failure.Phase != test.phase || failure.Attempts == 0 {
 			t.Errorf("%s: %v, want a *StoreError of phase %s", test.url, err, test.phase)

@@ -2,32 +2,40 @@
 // other ranks through a small key-value store and returns the list of all members.
 //
 //	env, err := rendezvous.FromEnvironment(nil)
-//	session, err := rendezvous.Join(ctx, env, rendezvous.Member{Addresses: mine}, rendezvous.Options{})
+//	self := rendezvous.Member{Addresses: mine, Version: version}
+//	session, err := rendezvous.Join(ctx, env, self, rendezvous.Options{})
 //	defer session.Close()
 //	for _, member := range session.Members() { ... }
 //
 // # Launchers
 //
-// The first row whose variables are all set is believed; TUTTI_STORE, TUTTI_JOB, TUTTI_SECRET (or
+// The first launcher whose rank and size are both set is believed; TUTTI_STORE, TUTTI_JOB, TUTTI_SECRET (or
 // TUTTI_SECRET_FILE) and TUTTI_INTERFACE complete or overrule what it says. So a torchrun inside
 // Slurm counts as torchrun: the launcher nearest to the process wins. Half of a pair is an error
 // where no other launcher speaks, and so is a TUTTI_SIZE that contradicts the launcher.
 //
-//	launcher    rank, size                  local rank, local size       job                      store
-//	tutti       TUTTI_RANK, TUTTI_SIZE      TUTTI_LOCAL_RANK,            TUTTI_JOB                TUTTI_STORE
-//	                                        TUTTI_LOCAL_SIZE
-//	torchrun    RANK, WORLD_SIZE            LOCAL_RANK,                  TORCHELASTIC_RUN_ID and  MASTER_ADDR:MASTER_PORT,
-//	                                        LOCAL_WORLD_SIZE             _RESTART_COUNT           rank 0 serves (a)
-//	openmpi     OMPI_COMM_WORLD_RANK,       OMPI_COMM_WORLD_LOCAL_RANK,  PMIX_NAMESPACE           one host: loopback (b);
-//	            OMPI_COMM_WORLD_SIZE        OMPI_COMM_WORLD_LOCAL_SIZE                            else MASTER_ADDR:MASTER_PORT
-//	mpich       PMI_RANK, PMI_SIZE          MPI_LOCALRANKID,             -                        MASTER_ADDR:MASTER_PORT
-//	                                        MPI_LOCALNRANKS
-//	slurm       SLURM_PROCID,               SLURM_LOCALID,               SLURM_JOB_ID, _STEP_ID,  MASTER_ADDR:MASTER_PORT;
-//	            SLURM_STEP_NUM_TASKS or     SLURM_STEP_TASKS_PER_NODE    _RESTART_COUNT           else first host of the
-//	            SLURM_NTASKS (c)            or SLURM_TASKS_PER_NODE                               node list (b)
-//	kubernetes  JOB_COMPLETION_INDEX,       -                            JOB_NAME, or HOSTNAME    <job>-0.<TUTTI_SERVICE>,
-//	            TUTTI_SIZE, JOB_COMPLETIONS                              less its index           port 7117; the service is
-//	            or JOB_PARALLELISM (d)                                                            the job's name by default
+//	tutti       rank, size  TUTTI_RANK, TUTTI_SIZE
+//	            local       TUTTI_LOCAL_RANK, TUTTI_LOCAL_SIZE
+//	            job, store  TUTTI_JOB, TUTTI_STORE
+//	torchrun    rank, size  RANK, WORLD_SIZE
+//	            local       LOCAL_RANK, LOCAL_WORLD_SIZE
+//	            job         TORCHELASTIC_RUN_ID and TORCHELASTIC_RESTART_COUNT
+//	            store       MASTER_ADDR, MASTER_PORT: rank 0 serves there (a)
+//	openmpi     rank, size  OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_SIZE
+//	            local       OMPI_COMM_WORLD_LOCAL_RANK, OMPI_COMM_WORLD_LOCAL_SIZE
+//	            job         PMIX_NAMESPACE
+//	            store       loopback on one host (b), else MASTER_ADDR, MASTER_PORT
+//	mpich       rank, size  PMI_RANK, PMI_SIZE
+//	            local       MPI_LOCALRANKID, MPI_LOCALNRANKS
+//	            store       MASTER_ADDR, MASTER_PORT
+//	slurm       rank, size  SLURM_PROCID, SLURM_STEP_NUM_TASKS or SLURM_NTASKS (c)
+//	            local       SLURM_LOCALID, SLURM_STEP_TASKS_PER_NODE or SLURM_TASKS_PER_NODE
+//	            job         SLURM_JOB_ID, SLURM_STEP_ID, SLURM_RESTART_COUNT
+//	            store       MASTER_ADDR, MASTER_PORT, else the first host of the node list (b)
+//	kubernetes  rank        JOB_COMPLETION_INDEX
+//	            size        TUTTI_SIZE, JOB_COMPLETIONS or JOB_PARALLELISM (d)
+//	            job         JOB_NAME, or HOSTNAME less its index
+//	            store       <job>-0.<TUTTI_SERVICE>, port 7117; the service defaults to the job
 //
 // (a) With TORCHELASTIC_USE_AGENT_STORE the agent of torchrun listens on MASTER_PORT for its own
 // store, so rank 0 serves ours on MASTER_PORT + 1.

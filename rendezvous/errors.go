@@ -52,8 +52,9 @@ type DuplicateRankError struct {
 
 // Error names both processes.
 func (e *DuplicateRankError) Error() string {
-	return fmt.Sprintf("rendezvous: job %q: two processes claim rank %d: pid %d on host %s (this one) "+
-		"and pid %d on host %s; give each process its own rank, and each job its own TUTTI_JOB",
+	return fmt.Sprintf("rendezvous: job %q: two processes claim rank %d: pid %d on host %s "+
+		"(this one) and pid %d on host %s; give each process its own rank, and each job its own "+
+		"TUTTI_JOB",
 		e.Job, e.Rank, e.PID, e.Host, e.OtherPID, e.Other)
 }
 

@@ -216,3 +216,56 @@ func TestStoreRestarts(t *testing.T) {
 	call(2)
 	wg.Wait()
 }
+
+// TestRankZeroSuperseded has another process open a roll over that of a living rank 0, as happens
+// when a machine sleeps for longer than its lease: the first one notices and leaves.
+func TestRankZeroSuperseded(t *testing.T) {
+	p := place{url: serve(t, "").URL()}
+	ctx := testContext(t)
+	ended := make(chan error, 1)
+	first, store := rollOptions("job", 0, 2, ""), dialPlace(t, p)
+	go func() {
+		_, err := RollCall(ctx, store, first)
+		ended <- err
+	}()
+	awaitMembers(t, dialPlace(t, p), "job", nil, 1)
+	second := rollOptions("job", 0, 2, "")
+	second.Self.Host, second.Self.PID = "successor", 5
+	crash(ctx, t, dialPlace(t, p), second)
+	err := <-ended
+	contains(t, err, "two processes claim rank 0", "pid 1000 on host host0", "pid 5 on host successor")
+}
+
+// TestPlaceTakenWhileAsleep gives the slot of a living rank to another: it notices, finds the other
+// alive, and leaves.
+func TestPlaceTakenWhileAsleep(t *testing.T) {
+	p := place{url: serve(t, "").URL()}
+	ctx := testContext(t)
+	crash(ctx, t, dialPlace(t, p), rollOptions("job", 0, 3, ""))
+	ended := make(chan error, 1)
+	o, store := rollOptions("job", 1, 3, ""), dialPlace(t, p)
+	o.Lease = 500 * time.Millisecond
+	go func() {
+		_, err := RollCall(ctx, store, o)
+		ended <- err
+	}()
+	observer := dialPlace(t, p)
+	opened := awaitMembers(t, observer, "job", nil, 2)
+	thief := rollOptions("job", 1, 3, "")
+	thief.Self.Host, thief.Lease = "thief", time.Hour
+	c, err := newCall(observer, thief)
+	check(t, err)
+	record, err := c.self(opened.ID, "")
+	check(t, err)
+	check(t, c.renew(ctx, opened.ID))
+	check(t, observer.HSet(ctx, c.membersKey(opened.ID), "1", record))
+	for {
+		select {
+		case err := <-ended:
+			contains(t, err, "two processes claim rank 1", "on host thief")
+			return
+		case <-time.After(10 * time.Millisecond):
+			check(t, c.renew(ctx, opened.ID)) // the thief is alive
+		}
+	}
+}

@@ -77,7 +77,7 @@ func (w *Watcher) Stop() { w.stop() }
 // StoreError reports a store that could not be reached or a command that failed.
 type StoreError struct {
 	Address  string // host:port or path
-	Phase    string // "address", "lookup", "connect", "auth", "ping", "listen", "command" or "closed"
+	Phase    string // "address", "lookup", "connect", "tls", "auth", "ping", "listen", "command", "closed"
 	Command  string // the store operation, in phase "command"
 	Attempts int    // how often Dial tried; 0 elsewhere
 	Waited   time.Duration
