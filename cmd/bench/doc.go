@@ -54,8 +54,8 @@
 // -json prints one object a line for each size and form, with exactly these fields:
 //
 //	op dtype redop     names; redop is "none" where nothing is combined, and so is a barrier's dtype
-//	driver algo np     what moves the frames; the algorithm, "auto" where bench left the choice to
-//	                   the communicator; number of ranks
+//	driver algo np     what moves the frames; the algorithm that the communicator takes for such a
+//	                   call from root 0 ("direct" for sendrecv); number of ranks
 //	bytes count        size and count as above
 //	inplace            whether the call was in place
 //	time_us algbw_gbs busbw_gbs p50_us p99_us    as above, microseconds and 10^9 bytes a second

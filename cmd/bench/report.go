@@ -124,7 +124,7 @@ func (t *table) begin(h header) {
 }
 
 const (
-	sharedColumns = "%12s %12s %6s %6s %5s"
+	sharedColumns = "%12s %12s %6s %6s %5s %18s"
 	halfColumns   = " %10s %8s %8s %7s %10s %10s"
 )
 
@@ -134,28 +134,28 @@ func center(title string) string {
 	return fmt.Sprintf("%*s", (width+len(title))/2, title)
 }
 
-func (t *table) columns(algorithm, name string) {
-	section := name + ", algorithm " + algorithm
-	if section == t.section {
+// columns prints the titles of an operation's lines before the first of them.
+func (t *table) columns(name string) {
+	if name == t.section {
 		return
 	}
-	t.section = section
-	t.printf("#\n# %s\n#\n", section)
-	titles := []any{"", "", "", "", "", center("out of place"), center("in place")}
+	t.section = name
+	t.printf("#\n# %s\n#\n", name)
+	titles := []any{"", "", "", "", "", "", center("out of place"), center("in place")}
 	t.printf("#"+sharedColumns+" %-58s %s\n", titles...)
 	half := []any{"time", "algbw", "busbw", "#wrong", "p50", "p99"}
-	names := append([]any{"size", "count", "type", "redop", "root"}, half...)
+	names := append([]any{"size", "count", "type", "redop", "root", "algo"}, half...)
 	t.printf("#"+sharedColumns+halfColumns+halfColumns+"\n", append(names, half...)...)
 	half = []any{"(us)", "(GB/s)", "(GB/s)", "", "(us)", "(us)"}
-	names = append([]any{"(B)", "(elements)", "", "", ""}, half...)
+	names = append([]any{"(B)", "(elements)", "", "", "", ""}, half...)
 	t.printf("#"+sharedColumns+halfColumns+halfColumns+"\n", append(names, half...)...)
 }
 
 func (t *table) line(tr trial, rows ...*row) error {
 	first := rows[0]
-	t.columns(first.Algo, first.Op)
+	t.columns(first.Op)
 	t.printf(" "+sharedColumns, strconv.Itoa(first.Bytes), strconv.Itoa(first.Count), first.DType,
-		first.RedOp, strconv.Itoa(tr.rootNumber()))
+		first.RedOp, strconv.Itoa(tr.rootNumber()), first.Algo)
 	for _, r := range rows {
 		t.half(r)
 	}

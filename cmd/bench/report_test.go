@@ -53,7 +53,7 @@ func report(t *testing.T, format string) string {
 			if tr.inPlace = i == 1; tr.inPlace && !op.inPlace {
 				continue
 			}
-			rows[i] = newRow(tr, "zmq", "auto")
+			rows[i] = newRow(tr, "zmq", "ring")
 			rows[i].setTimes(tr, timing{l.took, l.took - 100, l.took + 100})
 			if l.checked {
 				rows[i].Wrong = &l.wrong
@@ -91,7 +91,7 @@ func TestReportGolden(t *testing.T) {
 // TestJSONFields: scripts read these names.
 func TestJSONFields(t *testing.T) {
 	want := map[string]any{
-		"op": "allreduce", "dtype": "f32", "redop": "sum", "driver": "zmq", "algo": "auto",
+		"op": "allreduce", "dtype": "f32", "redop": "sum", "driver": "zmq", "algo": "ring",
 		"np": 4.0, "bytes": 4.0, "count": 1.0, "inplace": false, "time_us": 1.234,
 		"algbw_gbs": 0.0032415, "busbw_gbs": 0.0048622, "p50_us": 1.134, "p99_us": 1.334,
 		"wrong": 0.0,
@@ -116,7 +116,7 @@ func TestReportTellsWriteErrors(t *testing.T) {
 	for _, format := range []string{"table", "csv", "json"} {
 		r := newReporter(format, failing{})
 		r.begin(header{options: &options{}})
-		err := errors.Join(r.line(tr, newRow(tr, "zmq", "auto"), nil), r.end())
+		err := errors.Join(r.line(tr, newRow(tr, "zmq", "ring"), nil), r.end())
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: %v", format, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/collective"
+	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
 )
 
@@ -156,8 +157,12 @@ func (s *session) line(ctx context.Context, t trial) error {
 
 // half measures and verifies one form of a trial.
 func (s *session) half(ctx context.Context, t trial) (*row, error) {
-	r := newRow(t, s.driver, chosenAlgorithm(s.c, s.o, t))
-	err := s.within(ctx, func(ctx context.Context) error {
+	algorithm, err := chosenAlgorithm(s.c, t)
+	if err != nil {
+		return nil, fmt.Errorf("%s of %d bytes of %s: %w", t.op.name, t.bytes(), t.typeName(), err)
+	}
+	r := newRow(t, s.driver, algorithm)
+	err = s.within(ctx, func(ctx context.Context) error {
 		b := bind(s.c, t, s.a, s.b)
 		b.fill(0)
 		if t.inPlace {
@@ -195,16 +200,15 @@ func (s *session) within(ctx context.Context, f func(context.Context) error) err
 	return f(ctx)
 }
 
-// chosenAlgorithm names the algorithm of a trial's calls: the one that -algo forces, or "auto" when
-// the communicator chooses.
-func chosenAlgorithm(_ *collective.Comm, o *options, t trial) string {
-	force, err := o.forced()
+// chosenAlgorithm names the algorithm that the communicator takes for a trial's calls, forced or by
+// its own choice. Send and receive are a program of their own.
+func chosenAlgorithm(c *collective.Comm, t trial) (string, error) {
+	if t.op.collective == schedule.SendRecv {
+		return "direct", nil
+	}
+	x, err := c.Explain(t.op.collective, t.typ, t.count)
 	if err != nil {
-		return "auto"
+		return "", err
 	}
-	algorithms, err := collective.ParseAlgorithms(force)
-	if name := algorithms[t.op.collective]; err == nil && name != "" {
-		return name
-	}
-	return "auto"
+	return x.Chosen, nil
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/tutti-ml/tutti/schedule"
 )
 
 // TestGoroutineRanks runs every operation with every element type and reduction on goroutine ranks,
@@ -54,6 +56,31 @@ func TestGoroutineRanks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEveryAlgorithm forces each algorithm there is, where it can be used, and verifies it.
+func TestEveryAlgorithm(t *testing.T) {
+	for _, op := range operations {
+		for _, algorithm := range schedule.Algorithms(op.collective) {
+			for _, ranks := range []int{4, 5} {
+				t.Run(fmt.Sprintf("%s/%s/%d", op.name, algorithm.Name, ranks), func(t *testing.T) {
+					var out, errs bytes.Buffer
+					args := fmt.Sprintf("-np %d -driver inproc -op %s -algo %s -root 1 -b 4 -e 70000 "+
+						"-f 130 -n 1 -w 0 -json", ranks, op.name, algorithm.Name)
+					status := run(strings.Fields(args), &out, &errs)
+					if status != 0 && strings.Contains(errs.String(), "can't be used") {
+						t.Skip(errs.String())
+					}
+					if status != 0 {
+						t.Fatalf("status %d: %s", status, errs.String())
+					}
+					if !strings.Contains(out.String(), `"algo":"`+algorithm.Name+`"`) {
+						t.Errorf("another algorithm ran:\n%s", out.String())
+					}
+				})
+			}
+		}
 	}
 }
 
