@@ -5,12 +5,15 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-TOOL    := go tool -modfile=tools.mod
-RANKS   ?= 4
-PKG     ?= ./...
-BENCH   ?= .
-COUNT   ?= 5
-FUZZTIME ?= 30s
+TOOL        := go tool -modfile=tools.mod
+RANKS       ?= 4
+PKG         ?= ./...
+BENCH       ?= .
+COUNT       ?= 5
+FUZZTIME    ?= 30s
+PEERS_FLAGS ?=
+HOSTS_FLAGS ?= -n 1
+BENCH_FLAGS ?= -op allreduce -b 4 -e 16M -f 4
 
 .PHONY: help
 help: ## list the targets
@@ -37,8 +40,10 @@ test: ## everything: sets the machine up, then go vet and all tests
 	go -C tensor/kernelgen test ./...
 
 .PHONY: test-large
-test-large: ## the tests of messages beyond 2^31 bytes: 20 GiB of memory, some minutes
-	TUTTI_LARGE=1 go test -timeout 60m -run Large -v $(PKG)
+test-large: ## the tests of messages beyond 2^31 bytes, which need much memory and minutes
+	@mkdir -p build
+	TUTTI_LARGE=1 go test -timeout 60m -run Large -v $(PKG) | tee build/test-large.txt
+	@grep -q '^--- PASS' build/test-large.txt || { echo "test-large: no test ran"; exit 1; }
 
 .PHONY: race
 race: ## the short tests under the race detector
@@ -52,12 +57,16 @@ bench: ## Go benchmarks of PKG that match BENCH, COUNT times, into build/bench.t
 	$(TOOL) benchstat $$([ -f build/bench-base.txt ] && echo build/bench-base.txt) build/bench.txt
 
 .PHONY: bench-peers
-bench-peers: ## Tutti beside Open MPI and Gloo on this host
-	scripts/peers/run.sh
+bench-peers: ## Tutti beside Open MPI, MPICH and Gloo here; PEERS_FLAGS='-np 2,4 -sizes 4,1M'
+	scripts/setup.sh openmpi-bin libopenmpi-dev mpich libmpich-dev libgloo-dev gcc g++
+	scripts/peers/run.sh $(PEERS_FLAGS)
 
 .PHONY: bench-hosts
-bench-hosts: ## Tutti between network namespaces that stand for hosts (needs root)
-	scripts/netns/run.sh
+bench-hosts: ## cmd/bench between two network namespaces as hosts (root); HOSTS_FLAGS='-rate 1gbit'
+	scripts/setup.sh iproute2
+	@mkdir -p bin
+	go build -o bin/ ./cmd/bench
+	scripts/netns/run.sh $(HOSTS_FLAGS) -- bin/bench $(BENCH_FLAGS)
 
 .PHONY: lint
 lint: ## format, vet on every platform, staticcheck, generated files

@@ -12,7 +12,7 @@ have() {
 	python3-zmq) [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import zmq' ;;
 	iproute2) command -v ip ;;
 	make) command -v make ;;
-	gcc) command -v gcc ;;
+	gcc | g++) command -v "$1" ;;
 	libc6-dev) [ -e /usr/include/stdlib.h ] ;;
 	ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
 	*) [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1")" = installed ] ;;
