@@ -30,16 +30,13 @@ func (m Mode) String() string {
 	return "zmq"
 }
 
-// DefaultUserTimeout is how long bytes may stay unacknowledged by the other host before a TCP link
-// breaks, unless UserTimeout says otherwise.
-const DefaultUserTimeout = 30 * time.Second
-
 // Option changes how a driver works.
 type Option func(*driver)
 
-// UserTimeout sets how long sent bytes may stay unacknowledged before a TCP link counts as broken
-// (TCP_USER_TIMEOUT); 0 leaves it to the system. A process that merely does not read does not
-// break a link: its system acknowledges.
+// UserTimeout sets how long sent bytes may wait for the other end before a TCP link counts as broken
+// (TCP_USER_TIMEOUT). Without it the system decides, after about a quarter of an hour: a shorter
+// time also breaks the link to a rank that is alive and only late, whose receive window stays
+// closed for as long as it does not read (tcp(7)).
 func UserTimeout(d time.Duration) Option { return func(v *driver) { v.userTimeout = d } }
 
 // unixSendBytes is the send buffer of a Unix socket, in bytes; the system bounds it by
@@ -54,7 +51,7 @@ type driver struct {
 
 // New returns the driver of a mode. It holds no state: endpoints do.
 func New(m Mode, options ...Option) transport.Driver {
-	d := &driver{mode: m, userTimeout: DefaultUserTimeout, unixSendBytes: unixSendBytes}
+	d := &driver{mode: m, unixSendBytes: unixSendBytes}
 	for _, o := range options {
 		o(d)
 	}

@@ -162,7 +162,7 @@ func (e *endpoint) link(conn net.Conn, peer int) (*link, error) {
 	}
 	return newLink(fd, link{
 		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, text: text,
-		address: name(remote), onClose: e.forget,
+		address: name(remote), local: remote.Network() == "unix", onClose: e.forget,
 	}), nil
 }
 

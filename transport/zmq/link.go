@@ -27,6 +27,7 @@ type link struct {
 	out        writer
 	inErr      error // what Next, Read and Peek return
 	outErr     error // what Send and Sent return
+	local      bool // a Unix socket: what was sent is with the other end already
 	closed     bool
 	onClose    func(*link)
 }
@@ -196,8 +197,12 @@ func (l *link) Close() error {
 	return l.close()
 }
 
-// maxDrain bounds what close reads and throws away, in bytes.
-const maxDrain = 1 << 20
+// maxDrain bounds what close reads and throws away, in bytes; lingerSeconds how long it waits for
+// the other end's system to acknowledge what was sent.
+const (
+	maxDrain      = 1 << 20
+	lingerSeconds = 2
+)
 
 // close closes the link, under the turn. A TCP connection that is closed with unread bytes is
 // reset, and a reset overtakes what has been sent; so what there is is read first.
@@ -218,6 +223,12 @@ func (l *link) close() error {
 			break
 		}
 		n += k
+	}
+	if !l.local {
+		linger := unix.Linger{Onoff: 1, Linger: lingerSeconds}
+		if e := unix.SetsockoptLinger(l.fd, unix.SOL_SOCKET, unix.SO_LINGER, &linger); err == nil {
+			err = e
+		}
 	}
 	if e := unix.Close(l.fd); err == nil {
 		err = e
