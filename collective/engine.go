@@ -251,7 +251,7 @@ func (e *engine) idle(ctx context.Context, c *call) {
 		e.mu.Lock()
 	case transport.Yield:
 		e.mu.Unlock()
-		transport.YieldThread()
+		e.patience.Yield()
 		e.mu.Lock()
 	case transport.Park:
 		if e.settle() {

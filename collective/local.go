@@ -23,6 +23,8 @@ type world struct {
 	driver  string
 	config  *config
 	release func() error // closed after the endpoint
+	// goroutines says that all ranks are goroutines of this process.
+	goroutines bool
 }
 
 // newWorld makes the engine of a process and its first communicator, of all ranks.
@@ -38,7 +40,7 @@ func newWorld(w world) *Comm {
 	e := &engine{
 		rank: w.rank, ep: w.ep, log: w.config.logger, host: w.members[w.rank].Host,
 		comms: map[uint32]*Comm{}, early: map[uint32]*record{},
-		patience: transport.NewPatience(local), checksum: w.config.checksum, release: w.release,
+		patience: transport.NewPatience(local, w.goroutines), checksum: w.config.checksum, release: w.release,
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -127,7 +129,7 @@ func Local(ctx context.Context, size int, opts ...Option) ([]*Comm, error) {
 	}
 	for r := 0; r < size && err == nil; r++ {
 		comms = append(comms, newWorld(world{
-			rank: r, members: members, ep: eps[r], driver: d.Name(), config: cfg,
+			rank: r, members: members, ep: eps[r], driver: d.Name(), config: cfg, goroutines: true,
 		}))
 	}
 	if err == nil {

@@ -23,7 +23,6 @@ type peer struct {
 	dialling bool
 	deaf     error // why nothing can be sent to the peer; what it has sent may still be read
 	err      error // why the peer can't be reached any more, neither way
-	left     bool  // the peer said goodbye to the last communicator it shared with this rank
 }
 
 // inLink is the receiving side of a link.

@@ -31,17 +31,39 @@ const (
 // Patience decides how to wait, from how long the waits before took and from whether there is a
 // core for every rank of this host. It is used by one goroutine at a time.
 type Patience struct {
-	crowded bool // more ranks on this host than cores
-	typical time.Duration
-	budget  time.Duration
-	started time.Time
-	passes  int
+	crowded    bool // more ranks on this host than cores
+	goroutines bool // other ranks are goroutines of this process
+	typical    time.Duration
+	budget     time.Duration
+	started    time.Time
+	passes     int
 }
 
-// NewPatience returns the policy for one of localRanks ranks that share this host's cores.
-func NewPatience(localRanks int) *Patience {
-	cores := min(runtime.NumCPU(), runtime.GOMAXPROCS(0)*max(1, localRanks))
-	return &Patience{crowded: localRanks > cores, budget: 10 * budgetMin, typical: budgetMin}
+// NewPatience returns the policy for one of localRanks ranks that share this host's cores; goroutines
+// says that they are goroutines of one process.
+func NewPatience(localRanks int, goroutines bool) *Patience {
+	cores := runtime.NumCPU()
+	if goroutines {
+		cores = min(cores, runtime.GOMAXPROCS(0))
+	}
+	return &Patience{
+		crowded: localRanks > cores, goroutines: goroutines,
+		budget: 10 * budgetMin, typical: budgetMin,
+	}
+}
+
+// goschedEvery is how many times the core is given to other threads for each time that it is offered to
+// goroutines of this process. Offering it wakes an idle thread of the Go runtime, which costs more
+// than the wait is often worth.
+const goschedEvery = 64
+
+// Yield does what the action of that name asks for.
+func (p *Patience) Yield() {
+	if p.goroutines || p.passes%goschedEvery == 0 {
+		runtime.Gosched()
+		return
+	}
+	yieldCore()
 }
 
 // Next is asked each time that there was nothing to do.

@@ -4,5 +4,5 @@ package transport
 
 import "runtime"
 
-// YieldThread lets other goroutines run.
-func YieldThread() { runtime.Gosched() }
+// yieldCore lets other goroutines run, which is the most that can be asked for here.
+func yieldCore() { runtime.Gosched() }

@@ -27,7 +27,7 @@ type link struct {
 	out        writer
 	inErr      error // what Next, Read and Peek return
 	outErr     error // what Send and Sent return
-	local      bool // a Unix socket: what was sent is with the other end already
+	local      bool  // a Unix socket: what was sent is with the other end already
 	closed     bool
 	onClose    func(*link)
 }
