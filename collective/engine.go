@@ -246,10 +246,9 @@ func (e *engine) idle(ctx context.Context, c *call) {
 		return
 	}
 	switch action {
-	case transport.Spin:
-		e.mu.Unlock() // let goroutines in that have calls of their own
-		e.mu.Lock()
-	case transport.Yield:
+	case transport.Spin, transport.Yield:
+		// Goroutines with calls of their own get the turn. The core is given away now and then even
+		// if there should be one for each rank: something else may run on this one.
 		e.mu.Unlock()
 		e.patience.Yield()
 		e.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -26,10 +27,11 @@ type job struct {
 }
 
 func newJob(o Options) *job {
+	mu := new(sync.Mutex)
 	return &job{
 		Options: o,
-		stdout:  &sink{to: o.Stdout, timestamp: o.Timestamp},
-		stderr:  &sink{to: o.Stderr, timestamp: o.Timestamp},
+		stdout:  &sink{mu: mu, to: o.Stdout, timestamp: o.Timestamp},
+		stderr:  &sink{mu: mu, to: o.Stderr, timestamp: o.Timestamp},
 		results: make(chan result, o.Ranks),
 	}
 }

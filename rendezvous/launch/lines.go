@@ -10,9 +10,10 @@ import (
 // maxLineBytes is how much of a line without an end is held back; a longer one is broken.
 const maxLineBytes = 256 << 10
 
-// sink is a destination that several ranks share: one whole line at a time.
+// sink is a destination that several ranks share: one whole line at a time. Sinks share a lock too,
+// since their destinations may be one.
 type sink struct {
-	mu        sync.Mutex
+	mu        *sync.Mutex
 	to        io.Writer
 	timestamp bool
 	line      []byte // reused
