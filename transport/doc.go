@@ -1,6 +1,6 @@
 // Package transport is the contract between those who move frames between ranks and those who use
-// them: a Driver opens an Endpoint for a rank, an Endpoint dials and accepts Links, and a Link is an
-// ordered, lossless path of frames to one peer, both ways.
+// them: a Driver opens an Endpoint for a rank, an Endpoint dials and accepts Links, and a Link is
+// an ordered, lossless path of frames to one peer, both ways.
 //
 //	endpoint, err := driver.Open(ctx, transport.Config{Rank: rank, Size: size, Job: "train"})
 //	link, err := endpoint.Dial(ctx, peer, peersAddresses)
@@ -16,8 +16,8 @@
 //
 //   - No method of a link blocks. Who has nothing to do spins, yields or parks in Endpoint.Wait as
 //     a Patience advises, so the goroutine that makes a call does all of its work.
-//   - Memory is lent, not copied: a sender's until Sent counts the frame, a transport's from Peek to
-//     the next receiving call.
+//   - Memory is lent, not copied: a sender's until Sent counts the frame, a transport's from Peek
+//     to the next receiving call.
 //   - A receiver sees the header first and then chooses where the payload goes.
 //   - A lost peer is an error of the link, after all that came before. Nothing is sent twice, and
 //     nothing is dialled again by itself.

@@ -13,7 +13,9 @@ func TestLinkError(t *testing.T) {
 		want string
 	}{
 		{
-			&LinkError{Phase: "dial", Rank: 1, Peer: 2, Address: "10.0.0.2:99", Err: io.EOF, Remedy: "try again"},
+			&LinkError{
+				Phase: "dial", Rank: 1, Peer: 2, Address: "10.0.0.2:99", Err: io.EOF, Remedy: "try again",
+			},
 			"rank 1: dial with rank 2 at 10.0.0.2:99: EOF; try again",
 		},
 		{

@@ -21,7 +21,8 @@ func ExampleHeader() {
 
 func ExampleHeader_Decode() {
 	var h transport.Header
-	err := h.Decode([]byte("GET / HTTP/1.1\r\nHost: a.example\r\nUser-Agent: a scanner of ports\r\n"), 1<<20)
+	stranger := []byte("GET / HTTP/1.1\r\nHost: a.example\r\nUser-Agent: a scanner of ports\r\n")
+	err := h.Decode(stranger, transport.DefaultMaxPayload)
 	var frame *transport.FrameError
 	fmt.Println(errors.As(err, &frame), frame.Field)
 	fmt.Println(err)
@@ -85,10 +86,15 @@ func ExampleHelloAccept() {
 	self := transport.Identity{Rank: 1, Size: 2, Job: "today"}
 	_, err := transport.HelloAccept(self, nil, transport.StreamExchange(accepting))
 	fmt.Println(<-refused)
-	fmt.Println(transport.HelloLinkError(1, "10.0.0.1:4711", err))
+	link := transport.HelloLinkError(1, "10.0.0.1:4711", err)
+	fmt.Println(link.Phase, "of rank", link.Rank, "with rank", link.Peer)
+	fmt.Println(link.Err)
+	fmt.Println(link.Remedy)
 	// Output:
 	// the other end refused: "rank 1 belongs to another job"
-	// rank 1: hello with rank 0 at 10.0.0.1:4711: the other end belongs to job "yesterday", this end to "today"; give all ranks the same job name, and each job addresses and ports of its own
+	// hello of rank 1 with rank 0
+	// the other end belongs to job "yesterday", this end to "today"
+	// give all ranks the same job name, and each job addresses and ports of its own
 }
 
 func ExampleHelloError_Remedy() {
@@ -102,13 +108,17 @@ func ExampleHelloError_Remedy() {
 
 func ExampleStreamExchange() {
 	a, b := net.Pipe()
+	written := make(chan error)
 	go func() {
-		if _, err := a.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
-			fmt.Println(err)
-		}
+		_, err := a.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+		written <- err
 	}()
 	_, err := transport.HelloAccept(transport.Identity{Size: 2}, nil, transport.StreamExchange(b))
-	b.Close()
 	fmt.Println(err)
-	// Output: the other end does not speak Tutti: it said "GET / HT"
+	fmt.Println(b.Close())
+	fmt.Println(<-written)
+	// Output:
+	// the other end does not speak Tutti: it said "GET / HT"
+	// <nil>
+	// io: read/write on closed pipe
 }

@@ -110,16 +110,12 @@ func TestHelloRefuses(t *testing.T) {
 				return
 			}
 			e := checkHello(t, "acceptor", accepted.err, c.acceptor, !c.refusedAtDialer)
-			if !strings.Contains(e.Error(), c.says) {
-				t.Errorf("the acceptor's error is %q, without %q", e, c.says)
+			if !strings.Contains(e.Error(), c.says) || e.Peer != m.dialer.Rank {
+				t.Errorf("the acceptor's error names rank %d: %q, want %q", e.Peer, e, c.says)
 			}
-			if e.Peer != m.dialer.Rank {
-				t.Errorf("the acceptor names rank %d", e.Peer)
-			}
-			for _, err := range []error{dialed.err, accepted.err} {
-				if s := err.Error(); strings.Contains(s, secret) || strings.Contains(s, other) {
-					t.Errorf("the error shows the secret: %s", s)
-				}
+			said := dialed.err.Error() + accepted.err.Error()
+			if strings.Contains(said, secret) || strings.Contains(said, other) {
+				t.Errorf("the errors show the secret: %s", said)
 			}
 		})
 	}
@@ -272,7 +268,9 @@ func TestHelloProofsAreOfOneUse(t *testing.T) {
 		t.Fatalf("the welcome had a proof of %d bytes", len(seen))
 	}
 
-	replay := &script{answers: [][]byte{mine.append(nil, helloMessage), appendProof(nil, d.proof(dialerLabel))}}
+	replay := &script{answers: [][]byte{
+		mine.append(nil, helloMessage), appendProof(nil, d.proof(dialerLabel)),
+	}}
 	_, err = HelloAccept(m.acceptor, secret, replay.exchange())
 	checkHello(t, "acceptor", err, HelloWrongSecret, false)
 }
@@ -314,7 +312,9 @@ func TestHelloRoundTrip(t *testing.T) {
 // FuzzHello feeds both ends with anything: what decodes must encode to the same bytes, nothing is
 // accepted that proves no secret, and no error shows the secret.
 func FuzzHello(f *testing.F) {
-	welcome := &introduction{secret: true, rank: 1, size: 4, peer: 2, job: "train", proof: make([]byte, proofBytes)}
+	welcome := &introduction{
+		secret: true, rank: 1, size: 4, peer: 2, job: "train", proof: make([]byte, proofBytes),
+	}
 	f.Add(goodHello().append(nil, helloMessage), appendProof(nil, make([]byte, proofBytes)))
 	f.Add(welcome.append(nil, welcomeMessage), appendPrefix(nil, readyMessage, 0))
 	f.Add(appendRefusal(nil, &HelloError{Reason: HelloJob}, 3), []byte{})

@@ -24,7 +24,8 @@ const HelloMaxBytes = 1024
 //
 // proof: the proof, 0 or 32 bytes. ready: nothing. refusal, the same in all versions:
 //
-//	8  reason (1)   9  spare (1)   10  length of the text (2)   12  rank of the refuser (4)   16  text
+//	 8  reason (1)   9  spare (1)   10  length of the text (2)   12  rank of the refuser (4)
+//	16  text
 const (
 	helloMagic    = "TUTH"
 	prefixBytes   = 8

@@ -81,8 +81,8 @@ func (n *Network) HealAll() {
 	}
 }
 
-// SlowReceiver makes a rank slow to take frames: on each of its links, a frame arrives when at least
-// pause has passed since the one before it was taken. 0 ends that.
+// SlowReceiver makes a rank slow to take frames: on each of its links, a frame arrives when at
+// least pause has passed since the one before it was taken. 0 ends that.
 func (n *Network) SlowReceiver(rank int, pause time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -142,8 +142,18 @@ func TestDialRefuses(t *testing.T) {
 		want       transport.HelloReason
 		anotherNet bool
 	}{
-		{"secret here", transport.Config{Secret: []byte(secret)}, transport.Config{}, transport.HelloSecretHere, false},
-		{"secret there", transport.Config{}, transport.Config{Secret: []byte(secret)}, transport.HelloSecretThere, false},
+		{
+			"secret here",
+			transport.Config{Secret: []byte(secret)},
+			transport.Config{},
+			transport.HelloSecretHere, false,
+		},
+		{
+			"secret there",
+			transport.Config{},
+			transport.Config{Secret: []byte(secret)},
+			transport.HelloSecretThere, false,
+		},
 		{
 			"wrong secret",
 			transport.Config{Secret: []byte(secret)},
@@ -163,17 +173,8 @@ func TestDialRefuses(t *testing.T) {
 			var log bytes.Buffer
 			c.mine.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			c.mine.Size, c.his.Rank, c.his.Size = 2, 1, max(2, c.his.Size)
-			mine, err := n.Driver().Open(t.Context(), c.mine)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer mine.Close()
-			his, err := there.Driver().Open(t.Context(), c.his)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer his.Close()
-			_, err = mine.Dial(t.Context(), 1, his.Addresses())
+			mine, his := openWith(t, n, c.mine), openWith(t, there, c.his)
+			_, err := mine.Dial(t.Context(), 1, his.Addresses())
 			var link *transport.LinkError
 			if !errors.As(err, &link) || link.Phase != "dial" || link.Peer != 1 || link.Remedy == "" {
 				t.Fatalf("%v", err)
@@ -189,17 +190,22 @@ func TestDialRefuses(t *testing.T) {
 	}
 }
 
+func openWith(t *testing.T, n *Network, c transport.Config) transport.Endpoint {
+	t.Helper()
+	e, err := n.Driver().Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mustClose(t, e.Close) })
+	return e
+}
+
 // A payload that the other end allows and this one does not breaks the link here.
 func TestLimitOfTheReceiver(t *testing.T) {
 	n := NewNetwork(Options{})
 	var eps [2]transport.Endpoint
 	for i, limit := range []int{1 << 20, 1000} {
-		e, err := n.Driver().Open(t.Context(), transport.Config{Rank: i, Size: 2, MaxPayload: limit})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.Close()
-		eps[i] = e
+		eps[i] = openWith(t, n, transport.Config{Rank: i, Size: 2, MaxPayload: limit})
 	}
 	l := &line{t: t, net: n, eps: eps[:]}
 	l.a, l.b = l.dial(0, 1)

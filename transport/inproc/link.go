@@ -120,10 +120,11 @@ func (l *Link) current() (*slot, error) {
 	if l.head != nil && !l.closed.Load() {
 		return l.head, nil
 	}
-	if err := l.in.recvErr.Load(); err != nil && (l.closed.Load() || l.in.head.Load() == l.in.arrived.Load()) {
-		return nil, err
+	err := l.in.recvErr.Load()
+	if err == nil || l.in.head.Load() != l.in.arrived.Load() && !l.closed.Load() {
+		return nil, nil
 	}
-	return nil, nil
+	return nil, err
 }
 
 // Read copies payload straight from where it is.

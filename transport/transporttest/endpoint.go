@@ -140,7 +140,8 @@ func (s *suite) dialClosed(t *testing.T) {
 	if err := eps[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eps[0].Dial(context.Background(), 1, addresses); !errors.Is(err, transport.ErrClosed) {
+	_, err = eps[0].Dial(context.Background(), 1, addresses)
+	if !errors.Is(err, transport.ErrClosed) {
 		t.Errorf("Dial of a closed endpoint: %v, want ErrClosed", err)
 	}
 	if l := eps[0].Accept(); l != nil {

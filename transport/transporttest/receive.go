@@ -121,7 +121,7 @@ func (p *pair) window(at *end, payload []byte, taken int) []byte {
 
 func checkWindow(b, payload []byte, taken int) error {
 	if len(b) > len(payload)-taken {
-		return fmt.Errorf("Peek shows %d bytes, and %d remain", len(b), len(payload)-taken)
+		return fmt.Errorf("a window of %d bytes, and %d remain", len(b), len(payload)-taken)
 	}
 	if len(b) == 0 {
 		return nil
