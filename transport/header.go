@@ -125,7 +125,7 @@ func (h *Header) Decode(b []byte, maxPayload int) error {
 	h.Credit = le.Uint32(b[32:])
 	h.Checksum = le.Uint32(b[36:])
 	copy(h.Fingerprint[:], b[40:HeaderBytes])
-	limit := maxPayload
+	limit := max(0, maxPayload)
 	if h.Kind != Data {
 		limit = min(limit, MaxControl)
 	}

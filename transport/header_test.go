@@ -177,7 +177,7 @@ func FuzzHeader(f *testing.F) {
 			}
 			return
 		}
-		if maxPayload < 0 || uint64(h.Length) > uint64(maxPayload) {
+		if uint64(h.Length) > uint64(max(0, maxPayload)) {
 			t.Fatalf("a length of %d under a limit of %d", h.Length, maxPayload)
 		}
 		if h.Kind != Data && h.Length > MaxControl {
