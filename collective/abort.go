@@ -142,6 +142,7 @@ func (e *engine) fail(c *Comm, r *record) {
 		}
 		e.tell(p, transport.Header{Kind: transport.Abort, Comm: c.id, Epoch: c.epoch}, r.encode())
 	}
+	e.passOn(c)
 	for _, p := range e.peers {
 		if p == nil {
 			continue
@@ -159,6 +160,23 @@ func (e *engine) fail(c *Comm, r *record) {
 		if e.active[i].comm == c {
 			e.finish(e.active[i], c.failure())
 		}
+	}
+}
+
+// passOn opens a link to the next rank that can be reached, if there is none, so that the first
+// cause goes round all ranks: one that others were to dial, and that made another call, may have no
+// link at all. Close waits for the link.
+func (e *engine) passOn(c *Comm) {
+	for k := 1; k < c.size; k++ {
+		rank := (c.rank + k) % c.size
+		p := e.peers[c.ranks[rank]]
+		if p.err != nil || c.gone(rank) {
+			continue
+		}
+		if p.out == nil {
+			e.dialLater(p, true)
+		}
+		return
 	}
 }
 

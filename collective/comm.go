@@ -185,8 +185,10 @@ func (c *Comm) recycle(call *call) {
 	call.entry.idle = append(call.entry.idle, call)
 }
 
-// dialTimeout bounds how long a link may take to open when the caller's context does not say.
+// dialTimeout bounds how long a link may take to open.
 const dialTimeout = 30 * time.Second
+
+var errNoAnswer = fmt.Errorf("no answer for %v", dialTimeout)
 
 // connect finds the peers of a plan, and opens the links that this rank has to open: those to
 // lower ranks. It gives up the turn while it dials.
@@ -233,13 +235,14 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 	return nil
 }
 
+// dial opens a link to a peer. The driver sees no deadline: with one it would go on trying until
+// then, but the peer listened before anybody knew its address, and who refuses now has ended.
 func (e *engine) dial(ctx context.Context, p *peer) (transport.Link, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, dialTimeout)
-		defer cancel()
-	}
-	return e.ep.Dial(ctx, p.rank, p.addresses)
+	bare, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { cancel(ctx.Err()) })()
+	defer time.AfterFunc(dialTimeout, func() { cancel(errNoAnswer) }).Stop()
+	return e.ep.Dial(bare, p.rank, p.addresses)
 }
 
 // flushLater sees to it that control frames go out although no call is under way.

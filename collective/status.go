@@ -40,7 +40,7 @@ func (e *engine) patient() {
 				continue
 			}
 			if cl.peer.out == nil {
-				e.dialLater(cl.peer)
+				e.dialLater(cl.peer, false)
 				continue
 			}
 			e.tell(cl.peer, transport.Header{
@@ -56,24 +56,39 @@ func (e *engine) patient() {
 }
 
 // dialLater opens a link to a peer in the background. The rule that the higher rank dials keeps
-// two ranks from opening two links; a rank that has waited long breaks it.
-func (e *engine) dialLater(p *peer) {
+// two ranks from opening two links; a rank that has waited long, or has to tell why a communicator
+// ended, breaks it. A peer that can't be reached is lost: it listened when it joined. A dial that
+// matters beyond Close has Close wait for it, for a while.
+func (e *engine) dialLater(p *peer, beyond bool) {
 	if p.dialling || e.closed {
 		return
 	}
 	p.dialling = true
 	e.background.Go(func() {
-		ctx, cancel := context.WithTimeout(e.ctx, dialTimeout)
-		defer cancel()
-		l, err := e.ep.Dial(ctx, p.rank, p.addresses)
+		ctx := e.ctx
+		if beyond {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.Background(), lingerFor)
+			defer cancel()
+		}
+		l, err := e.dial(ctx, p)
 		e.enter()
 		defer e.mu.Unlock()
 		p.dialling = false
-		if err != nil {
+		switch {
+		case err == nil:
+			e.attach(l)
+			e.flushControl(p)
+		case p.out == nil && !e.closed:
 			e.log.Debug("dial out of turn", "rank", e.rank, "peer", p.rank, "err", err)
-			return
+			e.lost(p, err)
+			for _, c := range e.comms {
+				if c.failed != nil {
+					e.passOn(c)
+				}
+			}
 		}
-		e.attach(l)
+		e.flushLater()
 		e.ep.Wake()
 	})
 }
