@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
 )
 
 // TestMatrixProcesses makes calls with every algorithm between real processes, which a launcher
@@ -105,4 +104,3 @@ func TestForcedAlgorithmRuns(t *testing.T) {
 		}
 	}
 }
-

@@ -97,8 +97,8 @@ type outcome struct {
 	Rank    int
 	Kind    string // "" for nil, else the type of the error
 	Text    string
-	Culprit int   // who failed, gave up, or is the first of those that disagree
-	Other   int   // the second of those that disagree
+	Culprit int // who failed, gave up, or is the first of those that disagree
+	Other   int // the second of those that disagree
 	Calls   [2]Call
 	Waiting []string
 	Again   string // what the next call returned
@@ -139,4 +139,13 @@ func outcomeOf(part string, rank int, err error) outcome {
 		o.Kind = fmt.Sprintf("%T", err)
 	}
 	return o
+}
+
+// rankOfProcess is the rank that the launcher has given this process.
+func rankOfProcess() int {
+	env, err := rendezvous.FromEnvironment(nil)
+	if err != nil {
+		return -1
+	}
+	return env.Rank
 }
