@@ -70,7 +70,7 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (gone, moved
 		return false, true
 	}
 	if ch.held.len() > 0 { // it comes after those
-		l.stall(h)
+		l.stall()
 		return false, false
 	}
 	cl := e.expecting(ch, p, h)
@@ -78,7 +78,7 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (gone, moved
 		return true, true // the frame was a mismatch: drop it
 	}
 	if cl == nil || cl.call.pending[cl.link.Recvs[cl.recvAt]] != 0 {
-		l.stall(h)
+		l.stall()
 		return false, false
 	}
 	moved, whole, err := e.receive(cl, l.Link, h)

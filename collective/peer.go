@@ -32,10 +32,10 @@ type inLink struct {
 	fillCh  *channel
 	ctl     []byte // payload of the control frame at the head
 	stalled bool   // the head frame waits for an operation that can't run yet
-	// A frame without payload is gone from the link when Next is called again. While it has to
-	// wait its header is kept here.
-	kept bool
+	// head is the header of the head frame: the link's own is gone with the last byte of the
+	// payload or, without payload, with the next call of Next, before which it may have to wait.
 	head transport.Header
+	kept bool
 }
 
 // next returns the header of the frame at the head.
@@ -43,15 +43,18 @@ func (l *inLink) next() (*transport.Header, error) {
 	if l.kept {
 		return &l.head, nil
 	}
-	return l.Next()
+	h, err := l.Next()
+	if h == nil {
+		return nil, err
+	}
+	l.head = *h
+	return &l.head, nil
 }
 
 // stall leaves the frame at the head where it is.
-func (l *inLink) stall(h *transport.Header) {
+func (l *inLink) stall() {
 	l.stalled = true
-	if h.Length == 0 && !l.kept {
-		l.head, l.kept = *h, true
-	}
+	l.kept = l.head.Length == 0
 }
 
 // lent is an operation whose memory a link has; no call for a control frame.

@@ -38,9 +38,10 @@ type Driver interface {
 	Open(ctx context.Context, c Config) (Endpoint, error)
 }
 
-// Endpoint is one rank's attachment to a driver. Accept, and the methods of its links, are called by
-// one goroutine at a time, and so is Wait, which may run beside them; the other methods may be
-// called by any goroutine at any time.
+// Endpoint is one rank's attachment to a driver. Accept, Wait and the methods of its links are for
+// one goroutine at a time, which has the turn; the other methods may be called by any goroutine
+// at any time. While one is parked in Wait another may take the turn after it has called Wake: its
+// first method then blocks until that Wait has returned, which is at once.
 type Endpoint interface {
 	// Addresses is what a peer's Dial needs, opaque to all but this driver, at most 4 KiB.
 	Addresses() []byte
@@ -92,7 +93,7 @@ type Link interface {
 	// Peek borrows the further bytes of the head frame's payload that are at hand in the
 	// transport's memory, up to all of it, without taking them: none when none has arrived. The
 	// payload's first byte has an address that is a multiple of 8. The memory is valid, and may
-	// not be written, until the next call of any other receiving method.
+	// not be written, until the next call of any other receiving method, or of Wait.
 	Peek() ([]byte, error)
 	// Discard takes n bytes that Peek has shown.
 	Discard(n int)

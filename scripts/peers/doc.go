@@ -14,5 +14,6 @@
 // otherwise, is no peer of a socket and is switched off. Ours runs with the drivers that -drivers
 // names; zmq:tcp is the like of the peers, zmq is what a user gets inside one host.
 //
-// It imports the standard library only and knows the engines as programs that print JSON lines.
+// -plot draws the medians too. The package imports gonum/plot for that, else the standard library
+// only, and knows the engines as programs that print JSON lines.
 package main

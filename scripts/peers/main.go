@@ -26,6 +26,7 @@ type options struct {
 	rounds  int
 	limit   time.Duration
 	engines []engine
+	plot    string
 }
 
 func main() {
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	fmt.Fprintf(out, "%s; %d rounds, medians; microseconds of a call, out of place; f32, sum\n",
 		machine(), o.rounds)
 	failures := 0
+	var panels []panel
 	for _, op := range o.ops {
 		engines := slices.DeleteFunc(slices.Clone(o.engines), func(e engine) bool {
 			return e.only != "" && e.only != op
@@ -68,6 +70,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			if err := printTable(out, engines, lines); err != nil {
 				return err
 			}
+			panels = append(panels, panel{fmt.Sprintf("%s, %d ranks", op, ranks), engines, lines})
+		}
+	}
+	if o.plot != "" {
+		if err := savePlot(o.plot, machine(), panels); err != nil {
+			return err
 		}
 	}
 	if failures > 0 {
@@ -116,6 +124,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	drivers := fs.String("drivers", "zmq:tcp,zmq", "Tutti's drivers, with commas")
 	peers := fs.String("peers", "ompi-tcp,mpich-tcp,gloo-ring,gloo-hd", "peers, with commas")
 	bench := fs.String("bench", "bench", "program built from cmd/bench")
+	figure := fs.String("plot", "", "SVG file to draw the medians into")
 	dir := fs.String("bin", ".", "directory of the programs built from src")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -123,7 +132,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	if fs.NArg() > 0 || *rounds < 1 || *loop <= 0 || *limit <= 0 {
 		return nil, errors.New("want flags only, and rounds and times above 0; -h lists them")
 	}
-	o := &options{ops: strings.Split(*ops, ","), rounds: *rounds, limit: *limit}
+	o := &options{ops: strings.Split(*ops, ","), rounds: *rounds, limit: *limit, plot: *figure}
 	var err error
 	if o.ranks, err = numbers(*ranks, strconv.Atoi); err != nil {
 		return nil, fmt.Errorf("-np: %w", err)
