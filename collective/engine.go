@@ -184,7 +184,7 @@ func (e *engine) post(c *call) {
 		if len(cl.link.Recvs) > 0 {
 			cl.ch.recvQ.push(cl)
 		}
-		if cl.peer.err != nil {
+		if cl.peer.err != nil && cl.needs() { // what a peer sent before it went may be enough
 			e.unreachable(c.comm, cl.peer)
 			break
 		}
