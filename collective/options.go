@@ -108,8 +108,10 @@ func WithChunkBytes(n int) Option {
 	}
 }
 
-// defaultChunkBytes fits a second-level cache: a chunk is reduced while it is there.
-const defaultChunkBytes = 256 << 10
+// defaultChunkBytes is the largest payload of a frame unless WithChunkBytes says otherwise: small
+// enough that a chunk is reduced while it is in cache, large enough that a stream's system calls
+// are few. Over loopback 512 KiB beats both 256 KiB and 1 MiB at most sizes.
+const defaultChunkBytes = 512 << 10
 
 func newConfig(opts []Option) (*config, error) {
 	c := &config{chunkBytes: defaultChunkBytes, logger: slog.New(slog.DiscardHandler)}
