@@ -12,8 +12,9 @@ BENCH       ?= .
 COUNT       ?= 5
 FUZZTIME    ?= 30s
 PEERS_FLAGS ?=
-HOSTS_FLAGS ?= -n 1
-BENCH_FLAGS ?= -op allreduce -b 4 -e 16M -f 4
+HOSTS_FLAGS ?= -n 2
+BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
+PEERS_FLAGS ?= -np 2,4 -plot docs/allreduce.svg
 
 .PHONY: help
 help: ## list the targets
@@ -57,12 +58,12 @@ bench: ## Go benchmarks of PKG that match BENCH, COUNT times, into build/bench.t
 	$(TOOL) benchstat $$([ -f build/bench-base.txt ] && echo build/bench-base.txt) build/bench.txt
 
 .PHONY: bench-peers
-bench-peers: ## Tutti beside Open MPI, MPICH and Gloo here; PEERS_FLAGS='-np 2,4 -sizes 4,1M'
+bench-peers: ## Tutti beside Open MPI, MPICH and Gloo; draws docs/allreduce.svg; PEERS_FLAGS='-np 2'
 	scripts/setup.sh openmpi-bin libopenmpi-dev mpich libmpich-dev libgloo-dev gcc g++
 	scripts/peers/run.sh $(PEERS_FLAGS)
 
 .PHONY: bench-hosts
-bench-hosts: ## cmd/bench between two network namespaces as hosts (root); HOSTS_FLAGS='-rate 1gbit'
+bench-hosts: ## all collectives between two network namespaces as hosts (root); HOSTS_FLAGS='-rate 1gbit'
 	scripts/setup.sh iproute2
 	@mkdir -p bin
 	go build -o bin/ ./cmd/bench
