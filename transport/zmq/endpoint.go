@@ -217,7 +217,9 @@ func (e *endpoint) close() error {
 	e.accepted = nil
 	e.waiting.Store(0)
 	e.mu.Unlock()
-	for _, l := range slices.Concat(unclaimed, e.links) {
+	all := slices.Concat(unclaimed, e.links)
+	linger(all)
+	for _, l := range all {
 		errs = append(errs, l.close())
 	}
 	errs = append(errs, e.wake.close())

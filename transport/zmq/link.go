@@ -29,6 +29,7 @@ type link struct {
 	outErr     error // what Send and Sent return
 	local      bool  // a Unix socket: what was sent is with the other end already
 	closed     bool
+	settled    bool // linger has seen to what was sent
 	onClose    func(*link)
 }
 
@@ -224,9 +225,9 @@ func (l *link) close() error {
 		}
 		n += k
 	}
-	if !l.local {
-		linger := unix.Linger{Onoff: 1, Linger: lingerSeconds}
-		if e := unix.SetsockoptLinger(l.fd, unix.SOL_SOCKET, unix.SO_LINGER, &linger); err == nil {
+	if !l.local && !l.settled {
+		option := unix.Linger{Onoff: 1, Linger: lingerSeconds}
+		if e := unix.SetsockoptLinger(l.fd, unix.SOL_SOCKET, unix.SO_LINGER, &option); err == nil {
 			err = e
 		}
 	}

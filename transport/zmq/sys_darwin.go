@@ -119,3 +119,10 @@ func peerUser(c syscall.RawConn) (uint32, error) {
 	}
 	return cred.Uid, nil
 }
+
+// unsent is how many bytes a TCP connection has yet to send, or has sent, that the other end has
+// not acknowledged (SO_NWRITE, getsockopt(2)).
+func unsent(fd int) (int, error) {
+	const soNWrite = 0x1024
+	return unix.GetsockoptInt(fd, unix.SOL_SOCKET, soNWrite)
+}

@@ -134,3 +134,7 @@ func peerUser(c syscall.RawConn) (uint32, error) {
 	}
 	return cred.Uid, nil
 }
+
+// unsent is how many bytes a TCP connection has sent, or has yet to send, that the other end has
+// not acknowledged (SIOCOUTQ, tcp(7)).
+func unsent(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.SIOCOUTQ) }
