@@ -170,7 +170,8 @@ func (e *engine) passOn(c *Comm) {
 	for k := 1; k < c.size; k++ {
 		rank := (c.rank + k) % c.size
 		p := e.peers[c.ranks[rank]]
-		if p.err != nil || c.gone(rank) {
+		dead := c.failed.cause == causeFailed && c.failed.culprit == rank
+		if p.err != nil || dead || c.gone(rank) {
 			continue
 		}
 		if p.out == nil {
@@ -310,7 +311,10 @@ func (e *engine) lost(p *peer, err error) {
 func (e *engine) unreachable(c *Comm, p *peer) {
 	r := &record{
 		cause: causeFailed, culprit: c.rankOf(p), witness: c.rank, host: p.host,
-		text: p.err.Error(), err: p.err, link: "no link",
+		err: p.err, link: "no link",
+	}
+	if p.err != nil {
+		r.text = p.err.Error()
 	}
 	if p.out != nil {
 		r.link = p.out.String()

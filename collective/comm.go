@@ -291,6 +291,7 @@ func (c *Comm) Close() error {
 	}
 	for _, world := range c.ranks {
 		if p := e.peers[world]; p != nil && p.out != nil {
+			p.out.Reclaim() // the callers' memory is theirs again when their calls return
 			e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
 		}
 	}

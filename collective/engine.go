@@ -184,7 +184,8 @@ func (e *engine) post(c *call) {
 		if len(cl.link.Recvs) > 0 {
 			cl.ch.recvQ.push(cl)
 		}
-		if cl.peer.err != nil && cl.needs() { // what a peer sent before it went may be enough
+		gone := cl.peer.err != nil || len(c.comm.left) > 0 && c.comm.gone(c.comm.rankOf(cl.peer))
+		if gone && cl.needs() { // what a peer sent before it went may be enough
 			e.unreachable(c.comm, cl.peer)
 			break
 		}
@@ -218,6 +219,9 @@ func (e *engine) wait(ctx context.Context, c *call) {
 		c.following = false
 		if !c.done && ctx.Err() != nil {
 			e.cancelled(c, ctx.Err())
+		}
+		if c.done && !e.leading {
+			e.handOver() // the lead may have been offered to this goroutine
 		}
 	}
 }

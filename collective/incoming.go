@@ -9,8 +9,14 @@ import (
 // made yet.
 const maxStrangers = 64
 
-// poll takes what has arrived from a peer.
+// poll takes what has arrived from a peer. What it does may come back here, by way of a send that
+// fails and makes the engine read what there is: the frame at hand comes first then.
 func (e *engine) poll(p *peer) (moved bool) {
+	if p.polling {
+		return false
+	}
+	p.polling = true
+	defer func() { p.polling = false }()
 	for i := 0; i < len(p.links); i++ {
 		if e.pollLink(p, p.links[i]) {
 			moved = true

@@ -21,6 +21,7 @@ type peer struct {
 	control  queue[control]
 	channels []*channel
 	dialling bool
+	polling  bool
 	deaf     error // why nothing can be sent to the peer; what it has sent may still be read
 	err      error // why the peer can't be reached any more, neither way
 }
