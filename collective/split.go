@@ -1,6 +1,7 @@
 package collective
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -27,7 +28,7 @@ func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 			group = append(group, r)
 		}
 	}
-	slices.SortStableFunc(group, func(a, b int) int { return int(all[3*a+1] - all[3*b+1]) })
+	slices.SortStableFunc(group, func(a, b int) int { return cmp.Compare(all[3*a+1], all[3*b+1]) })
 
 	e := c.e
 	e.enter()
