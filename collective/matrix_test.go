@@ -58,10 +58,10 @@ func matrixWorld(g ground, size, round int) setting {
 	return s
 }
 
-// twoLevels spreads ranks over hosts: evenly where that can be.
+// twoLevels spreads ranks over hosts: evenly where the size allows it.
 func twoLevels(size int) []int {
 	perHost := 2
-	if size%3 == 0 {
+	if size%3 == 0 && size > 3 {
 		perHost = 3
 	}
 	h := make([]int, size)
