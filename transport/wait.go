@@ -24,8 +24,9 @@ const (
 const (
 	budgetMin = 20 * time.Microsecond
 	budgetMax = 1 * time.Millisecond
-	// passesMax bounds a budget where no time passes, as under a virtual clock.
-	passesMax = 1 << 15
+	// timeless is after how many passes that took no time at all it is sure that the clock is a
+	// virtual one, on which nothing can happen while anybody looks.
+	timeless = 64
 )
 
 // Patience decides how to wait, from how long the waits before took and from whether there is a
@@ -76,8 +77,11 @@ func (p *Patience) Next() Action {
 		}
 		return Spin
 	}
-	if p.passes > passesMax || (p.passes&3 == 0 && time.Since(p.started) > p.budget) {
-		return Park
+	if p.passes&3 == 0 {
+		waited := time.Since(p.started)
+		if waited > p.budget || waited == 0 && p.passes >= timeless {
+			return Park
+		}
 	}
 	if p.crowded {
 		return Yield
