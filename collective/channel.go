@@ -46,11 +46,18 @@ type heldFrame struct {
 	got    int
 }
 
-// room reports whether the window has room for a frame of so many bytes. A frame larger than the
-// window goes when nothing else is on its way.
+// room reports whether the window has room for a frame of so many bytes. A frame goes whatever its
+// size when less than half of the window is on its way: the peer may have taken all of that and not
+// told, as take does not before it is half of the window.
 func (ch *channel) room(bytes uint32) bool {
 	out := ch.sent - ch.acked
-	return out == 0 || out+bytes <= window
+	return out < window/2 || out+bytes <= window
+}
+
+// fits reports whether a frame of so many bytes, headers included, may come on top of what is held:
+// the peer has sent it by the rule of room.
+func (ch *channel) fits(bytes int) bool {
+	return ch.heldBytes < window/2 || ch.heldBytes+bytes <= window
 }
 
 // take notes that a call has taken a frame, and reports whether the peer should be told now,

@@ -24,7 +24,7 @@ type engine struct {
 	mu       sync.Mutex
 	peers    []*peer // by rank in the job; nil for this rank
 	comms    map[uint32]*Comm
-	nextComm uint32 // above the number of every communicator made so far
+	splits   int64 // numbers that this rank has made for communicators
 	active   []*call
 	patience *transport.Patience
 	header   transport.Header // scratch for the frame being sent

@@ -176,7 +176,7 @@ func (e *engine) hold(p *peer, l *inLink) (moved bool) {
 		return true
 	}
 	size := int(h.Length) + transport.HeaderBytes
-	if ch.heldBytes > 0 && ch.heldBytes+size > window {
+	if !ch.fits(size) {
 		e.protocol(ch.comm, p, "more than %d bytes ahead of this rank", window)
 		return true
 	}

@@ -76,7 +76,6 @@ func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 	}
 	e.comms[id] = c
 	e.open++
-	e.nextComm = max(e.nextComm, id+1)
 	if r := e.early[id]; r != nil {
 		delete(e.early, id)
 		e.fail(c, r)

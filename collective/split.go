@@ -3,6 +3,8 @@ package collective
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"math"
 	"slices"
 
 	"github.com/tutti-ml/tutti/topology"
@@ -14,30 +16,32 @@ import (
 // else: calls on both are independent. Both must be closed.
 func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 	c.e.enter()
-	mine := []int64{int64(color), int64(key), int64(c.e.nextComm)}
+	mine := []int64{int64(color), int64(key), c.e.commNumber()}
 	c.e.mu.Unlock()
 	all := make([]int64, 3*c.size)
 	if err := AllGather(ctx, c, all, mine); err != nil {
 		return nil, err
 	}
-	id := int64(0)
+	id := all[2]    // as rank 0 says
 	var group []int // ranks of c
 	for r := range c.size {
-		id = max(id, all[3*r+2])
 		if all[3*r] == int64(color) {
 			group = append(group, r)
 		}
 	}
 	slices.SortStableFunc(group, func(a, b int) int { return cmp.Compare(all[3*a+1], all[3*b+1]) })
+	if color < 0 {
+		return nil, nil
+	}
 
 	e := c.e
 	e.enter()
 	defer e.mu.Unlock()
-	// Every rank of c takes the number as used, whatever its color, so that a rank of the new
-	// communicator has made no other of that number.
-	e.nextComm = max(e.nextComm, uint32(id)+1)
-	if color < 0 {
-		return nil, nil
+	switch {
+	case e.closed:
+		return nil, ErrClosed
+	case id < 0 || id > math.MaxUint32 || e.comms[uint32(id)] != nil:
+		return nil, fmt.Errorf("collective: split of %v: number %d is not free", c, id)
 	}
 	ranks := make([]int, len(group))
 	hosts := make([]int, len(group))
@@ -47,4 +51,11 @@ func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 	pl := c.planner
 	pl.hosts = topology.HostsOf(hosts).Index
 	return e.newComm(uint32(id), ranks, slices.Index(group, c.rank), pl), nil
+}
+
+// commNumber makes a number for a communicator that no other rank makes. The groups of one Split
+// share it, being apart; but a process may be in several Splits at once.
+func (e *engine) commNumber() int64 {
+	e.splits++
+	return e.splits*int64(len(e.peers)) + int64(e.rank)
 }
