@@ -28,7 +28,8 @@ type call struct {
 
 	ctx       context.Context
 	async     bool
-	following bool // its goroutine waits for signal
+	waiters   int // goroutines that are in wait for it
+	following int // how many of them wait for signal
 	done      bool
 	err       error
 	signal    chan struct{} // capacity 1: the call is done, or its goroutine should lead
@@ -89,7 +90,7 @@ func (c *call) reset(r *request) {
 		cl.sendAt, cl.ended, cl.recvAt, cl.got, cl.crc = 0, 0, 0, 0, 0
 	}
 	c.done, c.err, c.told = false, nil, 0
-	c.following, c.async, c.stop = false, false, nil
+	c.async, c.stop = false, nil
 }
 
 // opDone notes that an operation is done, and finds the local operations that may run now.

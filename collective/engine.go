@@ -162,7 +162,7 @@ func (e *engine) finish(c *call, err error) {
 		c.stop()
 		c.stop = nil
 	}
-	if c.following || c.async {
+	if c.following > 0 || c.async {
 		c.notify()
 	}
 }
@@ -199,6 +199,7 @@ func (e *engine) post(c *call) {
 
 // wait leads or follows until the call is done. It is entered and left with the turn.
 func (e *engine) wait(ctx context.Context, c *call) {
+	c.waiters++
 	for !c.done {
 		if !e.leading {
 			e.leading = true
@@ -207,7 +208,7 @@ func (e *engine) wait(ctx context.Context, c *call) {
 			e.handOver()
 			continue
 		}
-		c.following = true
+		c.following++
 		e.usurped = true
 		e.ep.Wake() // the leader must look at what this call has posted
 		e.mu.Unlock()
@@ -216,14 +217,18 @@ func (e *engine) wait(ctx context.Context, c *call) {
 		case <-ctx.Done():
 		}
 		e.enter()
-		c.following = false
+		c.following--
 		if !c.done && ctx.Err() != nil {
 			e.cancelled(c, ctx.Err())
+		}
+		if c.done && c.following > 0 {
+			c.notify() // one signal wakes one goroutine
 		}
 		if c.done && !e.leading {
 			e.handOver() // the lead may have been offered to this goroutine
 		}
 	}
+	c.waiters--
 }
 
 // lead makes progress until the call is done or its context ends.
@@ -299,7 +304,7 @@ func (e *engine) handOver() {
 	e.usurped = false
 	pump := e.unflushed()
 	for _, c := range e.active {
-		if c.following {
+		if c.following > 0 {
 			c.notify()
 			return
 		}

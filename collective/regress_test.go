@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/tutti-ml/tutti/tensor"
@@ -78,4 +79,36 @@ func sumOf(ctx context.Context, c *Comm, size int) error {
 		return fmt.Errorf("%v: the sum of ones is %d, want %d", c, one[0], size)
 	}
 	return nil
+}
+
+// Several goroutines ask for the same call.
+func TestWaitByMany(t *testing.T) {
+	for _, g := range grounds {
+		t.Run(g.name, func(t *testing.T) {
+			ctx := testContext(t)
+			comms := ranks(t, setting{size: 2, driver: g.driver()})
+			err := together(comms, func(c *Comm) error {
+				for i := range 100 {
+					w := BarrierAsync(ctx, c)
+					errs := make([]error, 4)
+					var wg sync.WaitGroup
+					for k := range errs {
+						wg.Go(func() {
+							w.Done()
+							errs[k] = w.Wait()
+						})
+					}
+					err := Barrier(ctx, c) // reuses the call as soon as it may be
+					wg.Wait()
+					if err := errors.Join(append(errs, err)...); err != nil {
+						return fmt.Errorf("call %d: %w", i, err)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

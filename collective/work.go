@@ -55,7 +55,7 @@ func (c *Comm) start(ctx context.Context, r request) *Work {
 }
 
 // Wait returns when the call is done, with its error. The context given to the call bounds it.
-// Calling Wait again returns the same.
+// Calling Wait again returns the same; any number of goroutines may wait.
 func (w *Work) Wait() error {
 	e := w.comm.e
 	e.enter()
@@ -78,9 +78,15 @@ func (w *Work) Done() bool {
 	return w.done
 }
 
+// settle keeps how the call ended, and lets go of the call if this is the last goroutine to see it.
 func (w *Work) settle() {
+	if w.done {
+		return
+	}
 	w.done, w.err = true, w.call.err
-	w.comm.recycle(w.call)
+	if w.call.waiters == 0 {
+		w.comm.recycle(w.call)
+	}
 	w.call = nil
 }
 
