@@ -27,6 +27,6 @@
 // payload, the exchange by which the ends of a fresh connection prove who they are (HelloDial and
 // HelloAccept), and the policy of waiting (Patience).
 //
-// It imports the standard library only. No driver ever enters it, and nothing that knows what a
+// It imports the standard library and golang.org/x/sys. No driver ever enters it, and nothing that knows what a
 // frame's payload means: communicators, calls and messages live above.
 package transport
