@@ -24,8 +24,8 @@ const (
 const (
 	budgetMin = 20 * time.Microsecond
 	budgetMax = 1 * time.Millisecond
-	// timeless is after how many passes that took no time at all it is sure that the clock is a
-	// virtual one, on which nothing can happen while anybody looks.
+	// timeless is from how many passes on a clock that stands still from one look at it to the next
+	// is taken for a virtual one, on which nothing can happen while anybody looks.
 	timeless = 64
 )
 
@@ -37,6 +37,7 @@ type Patience struct {
 	typical    time.Duration
 	budget     time.Duration
 	started    time.Time
+	looked     time.Time // when Next last looked at the clock
 	passes     int
 }
 
@@ -78,8 +79,10 @@ func (p *Patience) Next() Action {
 		return Spin
 	}
 	if p.passes&3 == 0 {
-		waited := time.Since(p.started)
-		if waited > p.budget || waited == 0 && p.passes >= timeless {
+		now := time.Now()
+		still := now.Equal(p.looked) && p.passes >= timeless
+		p.looked = now
+		if still || now.Sub(p.started) > p.budget {
 			return Park
 		}
 	}
