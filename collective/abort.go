@@ -143,6 +143,16 @@ func (e *engine) fail(c *Comm, r *record) {
 		e.tell(p, transport.Header{Kind: transport.Abort, Comm: c.id, Epoch: c.epoch}, r.encode())
 	}
 	e.passOn(c)
+	e.clear(c)
+	for i := len(e.active) - 1; i >= 0; i-- {
+		if e.active[i].comm == c {
+			e.finish(e.active[i], c.failure())
+		}
+	}
+}
+
+// clear empties the channels of a communicator that has ended.
+func (e *engine) clear(c *Comm) {
 	for _, p := range e.peers {
 		if p == nil {
 			continue
@@ -154,11 +164,6 @@ func (e *engine) fail(c *Comm, r *record) {
 				ch.held.clear()
 				ch.heldBytes = 0
 			}
-		}
-	}
-	for i := len(e.active) - 1; i >= 0; i-- {
-		if e.active[i].comm == c {
-			e.finish(e.active[i], c.failure())
 		}
 	}
 }
@@ -250,10 +255,8 @@ func (e *engine) protocol(c *Comm, p *peer, format string, args ...any) {
 	if p.out != nil {
 		link = p.out.String()
 	}
-	for _, l := range p.links {
-		_ = l.Close() // nothing that comes after this can be trusted
-	}
-	e.lost(p, &ProtocolError{
+	p.hangUp() // nothing that comes after this can be trusted
+	e.giveUp(p, &ProtocolError{
 		Rank: e.rank, Peer: p.rank, Link: link, Reason: fmt.Sprintf(format, args...),
 	})
 	if c != nil {
@@ -285,7 +288,23 @@ func (e *engine) drain(p *peer) {
 }
 
 // lost notes that a peer can't be reached any more, and ends the communicators whose calls need it.
+// While its links are being read that waits until they have been: what is on them came before.
 func (e *engine) lost(p *peer, err error) {
+	if p.err != nil {
+		return
+	}
+	if p.polling {
+		if p.ended == nil {
+			p.ended = err
+		}
+		return
+	}
+	e.giveUp(p, err)
+}
+
+// giveUp is lost at once. The links close: nobody will read from them again, and what they would
+// bring would keep the endpoint from waiting.
+func (e *engine) giveUp(p *peer, err error) {
 	if p.err != nil {
 		return
 	}
@@ -304,6 +323,20 @@ func (e *engine) lost(p *peer, err error) {
 				break
 			}
 		}
+	}
+	if p.out != nil {
+		p.out.Reclaim()
+	}
+	p.inflight.clear()
+	p.hangUp()
+}
+
+// hangUp closes the links to a peer. Their errors tell nothing that matters any more.
+func (p *peer) hangUp() {
+	links := p.links
+	p.links = nil
+	for _, l := range links {
+		_ = l.Close()
 	}
 }
 

@@ -18,6 +18,7 @@ func eachGround(t *testing.T, size int, f func(ctx context.Context, c *Comm) err
 	t.Helper()
 	for _, g := range grounds {
 		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
 			ctx := testContext(t)
 			comms := ranks(t, setting{size: size, driver: g.driver()})
 			if err := together(comms, func(c *Comm) error { return f(ctx, c) }); err != nil {
@@ -181,7 +182,8 @@ func TestAsyncCancelled(t *testing.T) {
 				t.Errorf("got %v, want it cancelled", err)
 			}
 			var aborted *AbortedError
-			if err := Barrier(testContext(t), comms[0]); !errors.As(err, &aborted) || aborted.Rank != 1 {
+			// The call may have sent its frame before it ended, so that another one would not match it.
+			if err := AllReduce(testContext(t), comms[0], []float32{1}, tensor.Sum); !errors.As(err, &aborted) || aborted.Rank != 1 {
 				t.Errorf("the other rank got %v, want an abort by rank 1", err)
 			}
 		})
@@ -278,4 +280,55 @@ func TestConcurrentCancel(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// The context of a call that waits is heeded while the goroutine that waits moves others' calls,
+// which never end.
+func TestCancelUnderTraffic(t *testing.T) {
+	eachGround(t, 2, func(ctx context.Context, c *Comm) error {
+		busy, err := c.Split(ctx, 0, 0)
+		if err != nil {
+			return err
+		}
+		idle, err := c.Split(ctx, 0, 0)
+		if err != nil {
+			return err
+		}
+		ended, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var traffic sync.WaitGroup
+		var trafficErr error
+		traffic.Go(func() {
+			for i := 0; ; i++ { // rank 0 says when it is enough
+				if i == 50 {
+					cancel()
+				}
+				stop := []int8{0}
+				if c.Rank() == 0 && i > 50 && idle.failedNow() {
+					stop[0] = 1
+				}
+				buf := filled(20_000, int32(1))
+				w := AllReduceAsync(ctx, busy, buf, tensor.Sum)
+				if trafficErr = errors.Join(Broadcast(ctx, busy, stop, 0), w.Wait(), all(buf, 2)); trafficErr != nil || stop[0] == 1 {
+					return
+				}
+			}
+		})
+		if c.Rank() == 0 {
+			err = Recv(ended, idle, make([]int8, 1), 1)
+			var cancelled *CancelledError
+			if !errors.As(err, &cancelled) {
+				return fmt.Errorf("got %w, want it cancelled", err)
+			}
+		}
+		traffic.Wait()
+		return errors.Join(trafficErr, Barrier(ctx, c), busy.Close(), idle.Close())
+	})
+}
+
+// failedNow reports whether the communicator has ended.
+func (c *Comm) failedNow() bool {
+	c.e.enter()
+	defer c.e.mu.Unlock()
+	return c.failed != nil
 }

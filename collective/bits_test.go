@@ -34,6 +34,7 @@ func sums[T tensor.Element](comms []*Comm, numbers []int, op tensor.Op, convert 
 
 // bitTypes runs f for the types whose sums are inexact.
 func bitTypes(t *testing.T, f func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), size int)) {
+	t.Parallel()
 	t.Run("f64", func(t *testing.T) {
 		f(t, func(c []*Comm, n []int) ([][]byte, error) {
 			return sums(c, n, tensor.Sum, func(x float64) float64 { return x })
@@ -69,9 +70,9 @@ func span(lo, n int) []int {
 // driver.
 func TestSameBits(t *testing.T) {
 	bitTypes(t, func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), _ int) {
-		for _, size := range []int{2, 3, 5, 8} {
+		for _, size := range []int{2, 3, 7} {
 			for round := range len(schedule.Algorithms(schedule.AllReduce)) {
-				for _, n := range []int{1, 17, 5000} {
+				for _, n := range []int{17, 5000} {
 					var before []byte
 					for _, g := range append(grounds, grounds[0]) {
 						out, err := sum(ranks(t, matrixWorld(g, size, round)), span(0, n))
@@ -102,14 +103,14 @@ func TestSameBits(t *testing.T) {
 func TestInvariantBits(t *testing.T) {
 	const elements = 40
 	bitTypes(t, func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), elem int) {
-		for _, size := range []int{2, 3, 4, 5, 7, 8} {
+		for _, size := range []int{2, 3, 5, 8} {
 			known := make([][]byte, elements) // bits of each element, wherever it has stood
 			for _, force := range []string{"", "allreduce=recursive-doubling", "allreduce=butterfly"} {
 				for _, g := range grounds {
 					comms := ranks(t, setting{
 						size: size, driver: g.driver(), opts: []Option{WithInvariantBits(), WithAlgorithms(force)},
 					})
-					for _, n := range []int{1, 3, elements, 3000, 70_000} {
+					for _, n := range []int{1, elements, 3000, 70_000} {
 						numbers := span(n%7, n) // each at another place than before
 						for i := range numbers {
 							numbers[i] %= elements

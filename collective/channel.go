@@ -25,6 +25,8 @@ type channel struct {
 
 	sendSeq, recvSeq uint64 // numbers of the next Send and Recv
 
+	left bool // the peer has closed the communicator before this rank made it
+
 	held      queue[*heldFrame]
 	heldBytes int
 }

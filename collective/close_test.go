@@ -212,8 +212,10 @@ func TestCloseTwice(t *testing.T) {
 
 // Abort ends the communicator everywhere, with the reason.
 func TestAbort(t *testing.T) {
+	t.Parallel()
 	for _, g := range grounds {
 		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
 			ctx := testContext(t)
 			comms := ranks(t, setting{size: 4, driver: g.driver()})
 			reason := errors.New("the loss is not a number")

@@ -114,6 +114,9 @@ func (c *Comm) issue(ctx context.Context, r *request) (*call, error) {
 	call.ctx = ctx
 	c.number(call, r)
 	c.e.post(call)
+	if call.done {
+		c.e.flushLater() // nobody will wait, and so lead, for it
+	}
 	return call, nil
 }
 
@@ -210,21 +213,23 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 		e.enter()
 		p.dialling = false
 		if err != nil {
-			if ctx.Err() != nil && c.failed == nil {
-				c.local = &CancelledError{Rank: c.rank, Waiting: []string{err.Error()}, Err: ctx.Err()}
-				e.fail(c, &record{
-					cause: causeAborted, culprit: c.rank, witness: c.rank, host: e.host,
-					text: ctx.Err().Error(), err: c.local,
-				})
-			}
-			if p.err == nil {
-				p.err = err
-			}
-			if c.failed == nil {
+			e.sweep() // the peer may have opened a link itself, and said on it why it goes
+		}
+		switch {
+		case err == nil:
+			e.attach(l)
+		case p.out != nil:
+		case ctx.Err() == nil:
+			e.lost(p, err)
+			if c.usable() == nil {
 				e.unreachable(c, p)
 			}
-		} else {
-			e.attach(l)
+		case c.usable() == nil: // the peer may be well: others can still dial it
+			c.local = &CancelledError{Rank: c.rank, Waiting: []string{err.Error()}, Err: ctx.Err()}
+			e.fail(c, &record{
+				cause: causeAborted, culprit: c.rank, witness: c.rank, host: e.host,
+				text: ctx.Err().Error(), err: c.local,
+			})
 		}
 		if err := c.usable(); err != nil {
 			e.flushLater()
@@ -290,11 +295,14 @@ func (c *Comm) Close() error {
 		}
 	}
 	for _, world := range c.ranks {
-		if p := e.peers[world]; p != nil && p.out != nil {
+		p := e.peers[world]
+		if p != nil && p.out != nil {
 			p.out.Reclaim() // the callers' memory is theirs again when their calls return
-			e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
 		}
+		e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
 	}
+	e.clear(c)
+	c.planner.cache, c.planner.scratch = nil, 0 // the rest stays, to know what comes late
 	e.open--
 	last := e.open == 0
 	if !last {

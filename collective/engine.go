@@ -28,6 +28,7 @@ type engine struct {
 	active   []*call
 	patience *transport.Patience
 	header   transport.Header // scratch for the frame being sent
+	spare    heldMemory
 	passes   int
 
 	leading  bool
@@ -145,6 +146,10 @@ func (e *engine) attach(l transport.Link) {
 		return
 	}
 	p := e.peers[r]
+	if p.err != nil {
+		_ = l.Close() // nothing was sent on it
+		return
+	}
 	p.links = append(p.links, &inLink{Link: l})
 	if p.out == nil {
 		p.out = l
@@ -235,11 +240,15 @@ func (e *engine) wait(ctx context.Context, c *call) {
 func (e *engine) lead(ctx context.Context, c *call) {
 	e.watch(ctx)
 	for !c.done {
-		if e.pass() {
-			e.patience.Moved()
+		if !e.pass() {
+			e.idle(ctx, c)
 			continue
 		}
-		e.idle(ctx, c)
+		e.patience.Moved()
+		// What moves may be others' calls, and go on for ever.
+		if e.passes%sweepEvery == 0 && ctx.Err() != nil && !c.done {
+			e.cancelled(c, ctx.Err())
+		}
 	}
 	e.patience.Moved()
 }
@@ -315,10 +324,14 @@ func (e *engine) handOver() {
 	}
 }
 
-// unflushed reports whether control frames still wait for a link.
+// unflushed reports whether frames still wait for a link to take them.
 func (e *engine) unflushed() bool {
 	for _, p := range e.peers {
-		if p != nil && p.err == nil && p.out != nil && (p.control.len() > 0 || p.inflight.len() > 0) {
+		if p == nil || p.err != nil || p.out == nil {
+			continue
+		}
+		e.reap(p) // a frame about credit is usually gone, and no call has asked
+		if p.deaf == nil && (p.control.len() > 0 || p.inflight.len() > 0) {
 			return true
 		}
 	}

@@ -63,7 +63,10 @@ func ExampleBroadcastAsync() {
 		if err := told.Wait(); err != nil {
 			return nil, err
 		}
-		return fmt.Sprint(config, loss), total.Wait()
+		if err := total.Wait(); err != nil {
+			return nil, err
+		}
+		return fmt.Sprint(config, loss), nil
 	})
 	// Output:
 	// rank 0: [42] [1]

@@ -212,9 +212,13 @@ func (r *faultRank) late(ctx context.Context) error {
 
 // eachFault runs a test for drivers and sizes.
 func eachFault(t *testing.T, sizes []int, f func(t *testing.T, driver string, size int)) {
+	t.Parallel()
 	for _, driver := range []string{"zmq:tcp", "zmq:ipc"} {
 		for _, size := range sizes {
-			t.Run(fmt.Sprintf("%s %d ranks", driver, size), func(t *testing.T) { f(t, driver, size) })
+			t.Run(fmt.Sprintf("%s %d ranks", driver, size), func(t *testing.T) {
+				t.Parallel()
+				f(t, driver, size)
+			})
 		}
 	}
 }

@@ -16,11 +16,14 @@ func (e *engine) poll(p *peer) (moved bool) {
 		return false
 	}
 	p.polling = true
-	defer func() { p.polling = false }()
 	for i := 0; i < len(p.links); i++ {
 		if e.pollLink(p, p.links[i]) {
 			moved = true
 		}
+	}
+	p.polling = false
+	if p.ended != nil {
+		e.lost(p, p.ended)
 	}
 	return moved
 }
@@ -183,7 +186,7 @@ func (e *engine) hold(p *peer, l *inLink) (moved bool) {
 	ch.heldBytes += size
 	// A frame that a call has begun to take stays the call's: only the rest is held, and the
 	// operation goes on from there. Begun frames are never stalled, so there is none here.
-	l.filling, l.fillCh = &heldFrame{header: *h, data: make([]byte, h.Length)}, ch
+	l.filling, l.fillCh = e.spare.get(h), ch
 	l.stalled, l.kept = false, false
 	e.fill(p, l)
 	return true
@@ -209,6 +212,7 @@ func (e *engine) fill(p *peer, l *inLink) bool {
 	}
 	if ch.comm != nil && (ch.comm.failed != nil || ch.comm.closed) {
 		ch.heldBytes -= len(f.data) + transport.HeaderBytes
+		e.spare.put(f)
 		return true
 	}
 	ch.held.push(f)
@@ -236,6 +240,7 @@ func (e *engine) takeHeld(ch *channel) (moved bool) {
 		ch.held.pop()
 		ch.heldBytes -= len(f.data) + transport.HeaderBytes
 		e.received(cl, &f.header)
+		e.spare.put(f)
 		moved = true
 	}
 	return moved

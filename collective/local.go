@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -73,6 +74,10 @@ func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 	}
 	for i, r := range ranks {
 		c.index[r] = i
+		p := e.peers[r]
+		if p != nil && slices.ContainsFunc(p.channels, func(ch *channel) bool { return ch.id.comm == id && ch.left }) {
+			c.left[i] = true
+		}
 	}
 	e.comms[id] = c
 	e.open++

@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(programVariable); name != "" {
 		os.Exit(runProgram(name))
 	}
-	for name, value := range map[string]string{"rapid.seed": "20261123", "rapid.nofailfile": "true"} {
+	for name, value := range map[string]string{
+		"rapid.seed": "20261123", "rapid.nofailfile": "true", "rapid.checks": "50",
+		"test.parallel": "8", // what is parallel here waits most of the time
+	} {
 		if err := flag.Set(name, value); err != nil { // the command line still wins
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(2)

@@ -230,7 +230,7 @@ func TestMatrix(t *testing.T) {
 		t.Run(fmt.Sprint(size, " ranks"), func(t *testing.T) {
 			for round := range matrixAlgorithms() {
 				s := matrixWorld(grounds[0], size, round)
-				if err := s.run(ranks(t, s), round, pairs(size, round, stride*max(1, size/3))); err != nil {
+				if err := s.run(ranks(t, s), round, pairs(size, round, stride*max(1, size/2))); err != nil {
 					t.Errorf("round %d: %v", round, err)
 				}
 			}

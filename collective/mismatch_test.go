@@ -171,6 +171,7 @@ func checkVerdicts(size, odd int, all []verdict) error {
 
 // TestMismatchPairs lets one rank make another call than the rest, for every two different calls.
 func TestMismatchPairs(t *testing.T) {
+	t.Parallel()
 	all := deeds()
 	limit := make(chan struct{}, 16) // some wait until statuses are told
 	var wg sync.WaitGroup
@@ -247,9 +248,11 @@ func TestMismatchSettings(t *testing.T) {
 // TestMismatchProcesses does with processes what TestMismatchPairs does with goroutines, for the
 // pairs that differ in kind.
 func TestMismatchProcesses(t *testing.T) {
+	t.Parallel()
 	for _, driver := range processDrivers {
 		for _, size := range []int{2, 3, 4} {
 			t.Run(fmt.Sprintf("%s %d ranks", driver, size), func(t *testing.T) {
+				t.Parallel()
 				by := map[string][]verdict{}
 				for _, v := range reports[verdict](t, runRanks(t, size, driver, "mismatch", "")) {
 					by[v.Part] = append(by[v.Part], v)

@@ -22,6 +22,7 @@ type peer struct {
 	channels []*channel
 	dialling bool
 	polling  bool
+	ended    error // what was found wrong while polling
 	deaf     error // why nothing can be sent to the peer; what it has sent may still be read
 	err      error // why the peer can't be reached any more, neither way
 }

@@ -75,6 +75,9 @@ func (e *engine) dialLater(p *peer, beyond bool) {
 		e.enter()
 		defer e.mu.Unlock()
 		p.dialling = false
+		if err != nil {
+			e.sweep() // as in connect
+		}
 		switch {
 		case err == nil:
 			e.attach(l)
@@ -130,10 +133,15 @@ func (e *engine) control(p *peer, h *transport.Header, payload []byte) {
 		return
 	}
 	if c == nil {
-		if h.Kind == transport.Abort {
+		switch h.Kind {
+		case transport.Abort:
 			e.abortEarly(p, h, payload)
+		case transport.Goodbye:
+			if ch := e.channelOf(p, h); ch != nil {
+				ch.left = true
+			}
 		}
-		return // a status is told again; a goodbye is followed by the end of the link
+		return // a status is told again
 	}
 	switch h.Kind {
 	case transport.Abort:

@@ -1,0 +1,123 @@
+package collective
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+
+	"github.com/tutti-ml/tutti/tensor"
+)
+
+// steady is a call that is made again and again with the same buffers.
+type steady struct {
+	name string
+	make func(c *Comm, bytes int) func(ctx context.Context) error
+}
+
+var steadies = []steady{
+	{"AllReduce", func(c *Comm, n int) func(context.Context) error {
+		buf := Alloc[float32](c, n/4)
+		return func(ctx context.Context) error { return AllReduce(ctx, c, buf, tensor.Sum) }
+	}},
+	{"Broadcast", func(c *Comm, n int) func(context.Context) error {
+		buf := Alloc[uint8](c, n)
+		return func(ctx context.Context) error { return Broadcast(ctx, c, buf, 1) }
+	}},
+	{"AllGather", func(c *Comm, n int) func(context.Context) error {
+		recv := Alloc[int64](c, n/8/c.Size()*c.Size())
+		own := recv[len(recv)/c.Size()*c.Rank() : len(recv)/c.Size()*(c.Rank()+1)]
+		return func(ctx context.Context) error { return AllGather(ctx, c, recv, own) }
+	}},
+	{"AllToAllV", func(c *Comm, n int) func(context.Context) error {
+		counts := make([]int, c.Size())
+		for r := range counts {
+			counts[r] = n / c.Size()
+		}
+		send, recv := Alloc[int8](c, n/c.Size()*c.Size()), Alloc[int8](c, n/c.Size()*c.Size())
+		return func(ctx context.Context) error { return AllToAllV(ctx, c, recv, counts, send, counts) }
+	}},
+	{"SendRecv", func(c *Comm, n int) func(context.Context) error {
+		buf := Alloc[int32](c, n/4)
+		return func(ctx context.Context) error {
+			if c.Rank()%2 == 0 {
+				if c.Rank()+1 == c.Size() {
+					return nil
+				}
+				return Send(ctx, c, buf, c.Rank()+1)
+			}
+			return Recv(ctx, c, buf, c.Rank()-1)
+		}
+	}},
+	{"Barrier", func(c *Comm, _ int) func(context.Context) error {
+		return func(ctx context.Context) error { return Barrier(ctx, c) }
+	}},
+}
+
+// A repeated call allocates nothing, on no rank: all are in this process.
+func TestNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("SKIPPED: the race detector allocates")
+	}
+	for _, g := range grounds {
+		for _, load := range []struct{ size, bytes, runs int }{
+			{2, 4 << 10, 100}, {3, 4 << 10, 100}, {2, 16 << 20, 5},
+		} {
+			for _, call := range steadies {
+				name := fmt.Sprintf("%s/%s of %d bytes on %d ranks", g.name, call.name, load.bytes, load.size)
+				t.Run(name, func(t *testing.T) {
+					s := setting{size: load.size, driver: g.driver()}
+					n, err := allocations(t, s, load.runs, func(c *Comm) func(context.Context) error {
+						return call.make(c, load.bytes)
+					})
+					if err != nil || n != 0 {
+						t.Errorf("%v allocations a call, %v", n, err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// allocations counts those of a call on all ranks, which make it in step: the least of some
+// measurements, as what is kept for the next call grows for a while, and the runtime's own
+// allocations are counted too.
+func allocations(t *testing.T, s setting, runs int, f func(*Comm) func(context.Context) error) (n float64, err error) {
+	const warm, measurements = 6, 3
+	ctx := testContext(t)
+	comms := ranks(t, s)
+	errs := make([]error, len(comms))
+	var wg sync.WaitGroup
+	for r, c := range comms[1:] {
+		call := f(c)
+		wg.Go(func() {
+			for range warm + measurements*(1+runs) { // AllocsPerRun makes one more than it counts
+				if err := call(ctx); err != nil {
+					errs[r+1] = err
+					return
+				}
+			}
+		})
+	}
+	call := f(comms[0])
+	once := func() {
+		if errs[0] == nil {
+			errs[0] = call(ctx)
+		}
+	}
+	for range warm {
+		once()
+	}
+	n = math.Inf(1)
+	for range measurements {
+		n = min(n, testing.AllocsPerRun(runs, once))
+	}
+	wg.Wait()
+	for _, e := range errs {
+		if e != nil {
+			err = e
+		}
+	}
+	return n, err
+}
