@@ -106,7 +106,8 @@ func (r *record) error() error {
 		}
 	default:
 		return &AbortedError{
-			Rank: r.culprit, Host: r.host, Call: a, Time: r.time, Cause: r.text, Later: r.later,
+			Rank: r.culprit, Host: r.host, Call: a, Time: r.time, Cause: r.text, Err: r.err,
+			Later: r.later,
 		}
 	}
 }

@@ -244,13 +244,23 @@ func (e *engine) lead(ctx context.Context, c *call) {
 			e.idle(ctx, c)
 			continue
 		}
-		e.patience.Moved()
+		e.moved()
 		// What moves may be others' calls, and go on for ever.
 		if e.passes%sweepEvery == 0 && ctx.Err() != nil && !c.done {
 			e.cancelled(c, ctx.Err())
 		}
 	}
 	e.patience.Moved()
+}
+
+// moved follows a pass that moved something. Now and then it offers the turn to goroutines that want
+// to call, or to give up, while a stream goes by.
+func (e *engine) moved() {
+	e.patience.Moved()
+	if e.passes%sweepEvery == 0 {
+		e.mu.Unlock()
+		e.mu.Lock()
+	}
 }
 
 // idle spends the time when nothing moved, as patience tells. c is nil for the pump.
@@ -349,7 +359,7 @@ func (e *engine) startPump() {
 		defer e.mu.Unlock()
 		for !e.usurped && e.ctx.Err() == nil && (e.unflushed() || e.anyAsync()) {
 			if e.pass() {
-				e.patience.Moved()
+				e.moved()
 				continue
 			}
 			e.idle(e.ctx, nil)

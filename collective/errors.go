@@ -85,8 +85,12 @@ type AbortedError struct {
 	Call  Call      // what it was in
 	Time  time.Time // when, by its clock
 	Cause string    // why
+	Err   error     // the same as an error, on Rank itself
 	Later []string  // what went wrong after this, oldest first
 }
+
+// Unwrap returns the cause, on the rank that gave up.
+func (e *AbortedError) Unwrap() error { return e.Err }
 
 func (e *AbortedError) Error() string {
 	where := ""

@@ -299,3 +299,17 @@ func offer(t *testing.T, l transport.Link, h transport.Header, payload []byte) {
 		t.Fatalf("send: %t, %v", ok, err)
 	}
 }
+
+// The rank that gives up can ask its error for the cause.
+func TestAbortKeepsItsCause(t *testing.T) {
+	comms := ranks(t, setting{size: 2})
+	cause := errors.New("the loss is no number")
+	comms[0].Abort(cause)
+	if err := Barrier(t.Context(), comms[0]); !errors.Is(err, cause) {
+		t.Errorf("%v does not wrap the cause", err)
+	}
+	var aborted *AbortedError
+	if err := Barrier(t.Context(), comms[1]); !errors.As(err, &aborted) || aborted.Cause != cause.Error() {
+		t.Errorf("the other rank got %v", err)
+	}
+}
