@@ -70,7 +70,11 @@ func span(lo, n int) []int {
 // driver.
 func TestSameBits(t *testing.T) {
 	bitTypes(t, func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), _ int) {
-		for _, size := range []int{2, 3, 7} {
+		sizes := []int{2, 3, 7}
+		if testing.Short() {
+			sizes = sizes[1:2]
+		}
+		for _, size := range sizes {
 			for round := range len(schedule.Algorithms(schedule.AllReduce)) {
 				for _, n := range []int{17, 5000} {
 					var before []byte
@@ -103,7 +107,11 @@ func TestSameBits(t *testing.T) {
 func TestInvariantBits(t *testing.T) {
 	const elements = 40
 	bitTypes(t, func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), elem int) {
-		for _, size := range []int{2, 3, 5, 8} {
+		sizes := []int{2, 3, 5, 8}
+		if testing.Short() {
+			sizes = sizes[2:3]
+		}
+		for _, size := range sizes {
 			known := make([][]byte, elements) // bits of each element, wherever it has stood
 			for _, force := range []string{"", "allreduce=recursive-doubling", "allreduce=butterfly"} {
 				for _, g := range grounds {

@@ -55,6 +55,10 @@ func virtual(t *testing.T, size int, o inproc.Options, opts []Option, f func(con
 
 // A slow network only takes time.
 func TestSlowNetwork(t *testing.T) {
+	calls := 18
+	if testing.Short() {
+		calls = 9
+	}
 	slow := inproc.LinkConditions{Delay: 30 * time.Millisecond, Jitter: 50 * time.Millisecond, Bandwidth: 1 << 20}
 	for round := range matrixAlgorithms() {
 		for _, size := range []int{3, 4} {
@@ -65,7 +69,7 @@ func TestSlowNetwork(t *testing.T) {
 					began := time.Now()
 					err := together(comms, func(c *Comm) error {
 						ses := &session{ctx, c}
-						for v := range someOf(size, round, 18) {
+						for v := range someOf(size, round, calls) {
 							if v.refused(setting{}, round) != nil {
 								continue
 							}
