@@ -83,7 +83,9 @@ func TestNoAllocations(t *testing.T) {
 // allocations counts those of a call on all ranks, which make it in step: the least of some
 // measurements, as what is kept for the next call grows for a while, and the runtime's own
 // allocations are counted too.
-func allocations(t *testing.T, s setting, runs int, f func(*Comm) func(context.Context) error) (n float64, err error) {
+func allocations(
+	t *testing.T, s setting, runs int, f func(*Comm) func(context.Context) error,
+) (n float64, err error) {
 	const warm, measurements = 6, 3
 	ctx := testContext(t)
 	comms := ranks(t, s)

@@ -82,7 +82,8 @@ func TestAsyncMixedWithCalls(t *testing.T) {
 			if err := AllReduce(ctx, c, small, tensor.Max); err != nil {
 				return err
 			}
-			if err := errors.Join(Barrier(ctx, c), w.Wait(), all(small, 3), all(bucket, int32(4*i))); err != nil {
+			err := errors.Join(Barrier(ctx, c), w.Wait(), all(small, 3), all(bucket, int32(4*i)))
+			if err != nil {
 				return fmt.Errorf("round %d: %w", i, err)
 			}
 		}
@@ -145,7 +146,8 @@ func TestAsyncForms(t *testing.T) {
 			}
 		}
 		for r := range p {
-			errs = append(errs, all(everything[r*n:(r+1)*n], int32(r+1)), all(exchanged[r*n:(r+1)*n], mine))
+			errs = append(errs, all(everything[r*n:(r+1)*n], int32(r+1)),
+				all(exchanged[r*n:(r+1)*n], mine))
 		}
 		errs = append(errs, all(sum, 6), all(bcast, 2), all(scattered, mine), all(own, 3*mine),
 			all(previous, int32((me+p-1)%p+1)))
@@ -183,7 +185,8 @@ func TestAsyncCancelled(t *testing.T) {
 			}
 			var aborted *AbortedError
 			// The call may have sent its frame before it ended, so that another one would not match it.
-			if err := AllReduce(testContext(t), comms[0], []float32{1}, tensor.Sum); !errors.As(err, &aborted) || aborted.Rank != 1 {
+			err := AllReduce(testContext(t), comms[0], []float32{1}, tensor.Sum)
+			if !errors.As(err, &aborted) || aborted.Rank != 1 {
 				t.Errorf("the other rank got %v, want an abort by rank 1", err)
 			}
 		})
@@ -309,7 +312,8 @@ func TestCancelUnderTraffic(t *testing.T) {
 				}
 				buf := filled(20_000, int32(1))
 				w := AllReduceAsync(ctx, busy, buf, tensor.Sum)
-				if trafficErr = errors.Join(Broadcast(ctx, busy, stop, 0), w.Wait(), all(buf, 2)); trafficErr != nil || stop[0] == 1 {
+				trafficErr = errors.Join(Broadcast(ctx, busy, stop, 0), w.Wait(), all(buf, 2))
+				if trafficErr != nil || stop[0] == 1 {
 					return
 				}
 			}

@@ -18,7 +18,9 @@ func inexact(rank, k int) float64 {
 
 // sums makes an all-reduce of vectors that hold the elements which numbers lists, and returns what
 // each rank gets, in bytes.
-func sums[T tensor.Element](comms []*Comm, numbers []int, op tensor.Op, convert func(float64) T) ([][]byte, error) {
+func sums[T tensor.Element](
+	comms []*Comm, numbers []int, op tensor.Op, convert func(float64) T,
+) ([][]byte, error) {
 	out := make([][]byte, len(comms))
 	err := together(comms, func(c *Comm) error {
 		buf := make([]T, len(numbers))
@@ -32,8 +34,11 @@ func sums[T tensor.Element](comms []*Comm, numbers []int, op tensor.Op, convert 
 	return out, err
 }
 
+// summer is sums of a type.
+type summer func(comms []*Comm, numbers []int) ([][]byte, error)
+
 // bitTypes runs f for the types whose sums are inexact.
-func bitTypes(t *testing.T, f func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), size int)) {
+func bitTypes(t *testing.T, f func(t *testing.T, sum summer, size int)) {
 	t.Parallel()
 	t.Run("f64", func(t *testing.T) {
 		f(t, func(c []*Comm, n []int) ([][]byte, error) {
@@ -47,12 +52,16 @@ func bitTypes(t *testing.T, f func(t *testing.T, sum func([]*Comm, []int) ([][]b
 	})
 	t.Run("f16", func(t *testing.T) {
 		f(t, func(c []*Comm, n []int) ([][]byte, error) {
-			return sums(c, n, tensor.Sum, func(x float64) tensor.Float16 { return tensor.ToFloat16(float32(x)) })
+			return sums(c, n, tensor.Sum, func(x float64) tensor.Float16 {
+				return tensor.ToFloat16(float32(x))
+			})
 		}, 2)
 	})
 	t.Run("bf16", func(t *testing.T) {
 		f(t, func(c []*Comm, n []int) ([][]byte, error) {
-			return sums(c, n, tensor.Sum, func(x float64) tensor.BFloat16 { return tensor.ToBFloat16(float32(x)) })
+			return sums(c, n, tensor.Sum, func(x float64) tensor.BFloat16 {
+				return tensor.ToBFloat16(float32(x))
+			})
 		}, 2)
 	})
 }
@@ -69,7 +78,7 @@ func span(lo, n int) []int {
 // TestSameBits checks that all ranks get the same bits, and the same ones in every run, on every
 // driver.
 func TestSameBits(t *testing.T) {
-	bitTypes(t, func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), _ int) {
+	bitTypes(t, func(t *testing.T, sum summer, _ int) {
 		sizes := []int{2, 3, 7}
 		if testing.Short() {
 			sizes = sizes[1:2]
@@ -106,7 +115,7 @@ func TestSameBits(t *testing.T) {
 // the vector, the algorithm or the driver.
 func TestInvariantBits(t *testing.T) {
 	const elements = 40
-	bitTypes(t, func(t *testing.T, sum func([]*Comm, []int) ([][]byte, error), elem int) {
+	bitTypes(t, func(t *testing.T, sum summer, elem int) {
 		sizes := []int{2, 3, 5, 8}
 		if testing.Short() {
 			sizes = sizes[2:3]
@@ -158,7 +167,8 @@ func TestInvariantBitsRefuses(t *testing.T) {
 			size: 1, opts: []Option{WithInvariantBits(), WithAlgorithms("allreduce=" + a.Name)},
 		})
 		err := AllReduce(t.Context(), comms[0], []float32{1}, tensor.Sum)
-		if (err == nil) != (a.Canonical && (a.Applies == nil || a.Applies(schedule.Args{Size: 1}) == nil)) {
+		applies := a.Applies == nil || a.Applies(schedule.Args{Size: 1}) == nil
+		if (err == nil) != (a.Canonical && applies) {
 			t.Errorf("%s, canonical %t: %v", a.Name, a.Canonical, err)
 		}
 	}

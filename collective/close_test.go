@@ -199,7 +199,8 @@ func TestCloseTwice(t *testing.T) {
 		if err := Barrier(ctx, c); !errors.Is(err, ErrClosed) {
 			return fmt.Errorf("a call after Close returns %v", err)
 		}
-		if w := AllReduceAsync(ctx, c, []int32{1}, tensor.Sum); !errors.Is(w.Wait(), ErrClosed) || !w.Done() {
+		w := AllReduceAsync(ctx, c, []int32{1}, tensor.Sum)
+		if !errors.Is(w.Wait(), ErrClosed) || !w.Done() {
 			return fmt.Errorf("an asynchronous call after Close returns %v", w.Wait())
 		}
 		// The links belong to both.
@@ -227,7 +228,8 @@ func TestAbort(t *testing.T) {
 				return Barrier(ctx, c)
 			}) {
 				var aborted *AbortedError
-				if !errors.As(err, &aborted) || aborted.Rank != 2 || aborted.Cause != reason.Error() {
+				if !errors.As(err, &aborted) || aborted.Rank != 2 ||
+					aborted.Cause != reason.Error() {
 					t.Errorf("got %v, want an abort by rank 2: %v", err, reason)
 				}
 			}

@@ -36,7 +36,9 @@ func Example() {
 
 // onRanks runs f on every rank of a communicator inside this process, at the same time, and prints
 // what each returns, in the order of ranks.
-func onRanks(size int, f func(ctx context.Context, c *collective.Comm) (any, error), opts ...collective.Option) {
+func onRanks(
+	size int, f func(ctx context.Context, c *collective.Comm) (any, error), opts ...collective.Option,
+) {
 	ctx := context.Background()
 	comms, err := collective.Local(ctx, size, opts...)
 	if err != nil {
@@ -163,7 +165,8 @@ func ExampleMismatchError() {
 		err := collective.AllReduce(ctx, c, buf, tensor.Sum)
 		var m *collective.MismatchError
 		if errors.As(err, &m) {
-			return fmt.Sprintf("rank %d has %d elements, rank %d has %d", m.RankA, m.CallA.Count, m.RankB, m.CallB.Count), nil
+			return fmt.Sprintf("rank %d has %d elements, rank %d has %d",
+				m.RankA, m.CallA.Count, m.RankB, m.CallB.Count), nil
 		}
 		return nil, err
 	})
@@ -206,7 +209,8 @@ func ExampleComm_Explain() {
 }
 
 func ExampleExplanation_String() {
-	comms, err := collective.Local(context.Background(), 4, collective.WithAlgorithms("barrier=dissemination"))
+	comms, err := collective.Local(context.Background(), 4,
+		collective.WithAlgorithms("barrier=dissemination"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -308,9 +312,10 @@ func ExampleWithChunkBytes() {
 // What a launcher would have put into the environment can be given, too.
 func ExampleWithEnvironment() {
 	env := rendezvous.Environment{Rank: 0, Size: 1, Job: "mine"}
+	errorsOnly := &slog.HandlerOptions{Level: slog.LevelError}
 	comm, err := collective.Connect(context.Background(), collective.WithEnvironment(env),
 		collective.WithDriverName("zmq:tcp"), collective.WithListen("127.0.0.1:0"),
-		collective.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))))
+		collective.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, errorsOnly))))
 	if err != nil {
 		fmt.Println(err)
 		return

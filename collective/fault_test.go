@@ -51,7 +51,8 @@ func faultProgram(ctx context.Context, argument string) error {
 	}
 	rank := &faultRank{fault: f, c: c, buf: make([]float32, f.Count)}
 	err = map[string]func(context.Context) error{
-		"kill": rank.kill, "stop": rank.stop, "cancel": rank.cancel, "close": rank.close, "late": rank.late,
+		"kill": rank.kill, "stop": rank.stop, "cancel": rank.cancel, "close": rank.close,
+		"late": rank.late,
 	}[f.Mode](ctx)
 	return errors.Join(err, c.Close())
 }

@@ -105,7 +105,9 @@ func fuzzEngine(data []byte) error {
 		return err
 	}
 	c := newWorld(world{rank: rank, members: members, ep: ep, driver: "inproc", config: cfg})
-	ep.frame = func(e *fakeEndpoint, peer int) (transport.Header, []byte) { return fuzzFrame(c, e, peer) }
+	ep.frame = func(e *fakeEndpoint, peer int) (transport.Header, []byte) {
+		return fuzzFrame(c, e, peer)
+	}
 	for i := range 3 {
 		err := fuzzCall(ctx, c, which+i)
 		if err != nil && !typed(err) {

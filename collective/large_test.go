@@ -11,8 +11,8 @@ import (
 
 func init() { programs["large"] = largeProgram }
 
-// TestLarge reduces 5 GiB between two processes: more than 2^32 bytes in a vector, more than 2^31 in
-// each half of it.
+// TestLarge reduces 5 GiB between two processes: more than 2^32 bytes in a vector, more than 2^31
+// in each half of it.
 func TestLarge(t *testing.T) {
 	if os.Getenv("TUTTI_LARGE") == "" {
 		t.Skip("SKIPPED: TUTTI_LARGE=1 reduces 5 GiB, in 10 GiB of memory")

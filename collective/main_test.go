@@ -75,7 +75,9 @@ func (s setting) open(ctx context.Context) ([]*Comm, error) {
 	eps := make([]transport.Endpoint, s.size)
 	members := make([]rendezvous.Member, s.size)
 	for r := range eps {
-		ep, err := s.driver.Open(ctx, transport.Config{Rank: r, Size: s.size, Job: "test", HostID: "here"})
+		ep, err := s.driver.Open(ctx, transport.Config{
+			Rank: r, Size: s.size, Job: "test", HostID: "here",
+		})
 		if err != nil {
 			return nil, errors.Join(err, closeEndpoints(eps[:r]))
 		}

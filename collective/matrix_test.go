@@ -51,7 +51,8 @@ func matrixWorld(g ground, size, round int) setting {
 	for _, c := range collectives() {
 		force = append(force, fmt.Sprintf("%s=%s", c, forced(c, round).Name))
 	}
-	s := setting{size: size, driver: g.driver(), opts: []Option{WithAlgorithms(strings.Join(force, ","))}}
+	s := setting{size: size, driver: g.driver()}
+	s.opts = []Option{WithAlgorithms(strings.Join(force, ","))}
 	if forced(schedule.AllReduce, round).Name == "hierarchical" && size > 2 {
 		s.hosts = twoLevels(size)
 	}
@@ -162,7 +163,8 @@ func smallCounts(size int) []int {
 // blocked tells whether a collective's count is that of a block.
 func blocked(c schedule.Collective) bool {
 	switch c {
-	case schedule.Scatter, schedule.Gather, schedule.AllGather, schedule.ReduceScatter, schedule.AllToAll:
+	case schedule.Scatter, schedule.Gather, schedule.AllGather, schedule.ReduceScatter,
+		schedule.AllToAll:
 		return true
 	}
 	return false

@@ -138,7 +138,8 @@ func checkVerdicts(size, odd int, all []verdict) error {
 	var errs []error
 	for _, v := range all {
 		wrong := func(format string, args ...any) {
-			errs = append(errs, fmt.Errorf("rank %d: %s; it says %s: %s", v.Rank, fmt.Sprintf(format, args...), v.Kind, v.Text))
+			errs = append(errs, fmt.Errorf("rank %d: %s; it says %s: %s",
+				v.Rank, fmt.Sprintf(format, args...), v.Kind, v.Text))
 		}
 		if v.Kind != "mismatch" {
 			wrong("want a mismatch")

@@ -36,7 +36,10 @@ func weather(n *inproc.Network, size int, c inproc.LinkConditions) {
 }
 
 // virtual makes ranks on a network; f gets them, and what it leaves is closed.
-func virtual(t *testing.T, size int, o inproc.Options, opts []Option, f func(context.Context, *inproc.Network, []*Comm)) {
+func virtual(
+	t *testing.T, size int, o inproc.Options, opts []Option,
+	f func(ctx context.Context, n *inproc.Network, comms []*Comm),
+) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := inproc.NewNetwork(o)
@@ -59,7 +62,9 @@ func TestSlowNetwork(t *testing.T) {
 	if testing.Short() {
 		calls = 9
 	}
-	slow := inproc.LinkConditions{Delay: 30 * time.Millisecond, Jitter: 50 * time.Millisecond, Bandwidth: 1 << 20}
+	slow := inproc.LinkConditions{
+		Delay: 30 * time.Millisecond, Jitter: 50 * time.Millisecond, Bandwidth: 1 << 20,
+	}
 	for round := range matrixAlgorithms() {
 		for _, size := range []int{3, 4} {
 			virtual(t, size, inproc.Options{Seed: uint64(round)}, matrixWorld(grounds[0], size, round).opts,
@@ -98,7 +103,9 @@ func TestCutLink(t *testing.T) {
 			continue
 		}
 		opts := []Option{WithAlgorithms("allreduce=" + algorithm.Name)}
-		virtual(t, size, inproc.Options{}, opts, func(ctx context.Context, n *inproc.Network, comms []*Comm) {
+		virtual(t, size, inproc.Options{}, opts, func(
+			ctx context.Context, n *inproc.Network, comms []*Comm,
+		) {
 			weather(n, size, inproc.LinkConditions{Delay: time.Millisecond})
 			time.AfterFunc(time.Second, func() { n.Cut(1, 0) })
 			for _, err := range outcomes(comms, func(c *Comm) error {
@@ -121,7 +128,9 @@ func TestCutLink(t *testing.T) {
 // A link that swallows everything is found by a deadline alone; who has it says what it waited for.
 func TestSilentLink(t *testing.T) {
 	const size = 3
-	virtual(t, size, inproc.Options{}, nil, func(ctx context.Context, n *inproc.Network, comms []*Comm) {
+	virtual(t, size, inproc.Options{}, nil, func(
+		ctx context.Context, n *inproc.Network, comms []*Comm,
+	) {
 		weather(n, size, inproc.LinkConditions{Delay: time.Millisecond})
 		if err := together(comms, func(c *Comm) error { return Barrier(ctx, c) }); err != nil {
 			t.Fatal(err)
@@ -139,7 +148,8 @@ func TestSilentLink(t *testing.T) {
 		})
 		var cancelled *CancelledError
 		if !errors.As(errs[1], &cancelled) || !errors.Is(errs[1], context.DeadlineExceeded) ||
-			!strings.Contains(errs[1].Error(), "frame 0 of") || !strings.Contains(errs[1].Error(), "from rank 0") {
+			!strings.Contains(errs[1].Error(), "frame 0 of") ||
+			!strings.Contains(errs[1].Error(), "from rank 0") {
 			t.Errorf("rank 1: got %v, want its deadline, and that it waited for rank 0", errs[1])
 		}
 		for _, r := range []int{0, 2} {
@@ -158,7 +168,9 @@ func TestSilentLink(t *testing.T) {
 // A silent link that heals was only slow.
 func TestSilentLinkHeals(t *testing.T) {
 	const size = 3
-	virtual(t, size, inproc.Options{}, nil, func(ctx context.Context, n *inproc.Network, comms []*Comm) {
+	virtual(t, size, inproc.Options{}, nil, func(
+		ctx context.Context, n *inproc.Network, comms []*Comm,
+	) {
 		if err := together(comms, func(c *Comm) error { return Barrier(ctx, c) }); err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +223,9 @@ func TestCutAnywhere(t *testing.T) {
 func cutDuring(t *testing.T, v variant, round, a, b int, after time.Duration) (took time.Duration) {
 	t.Helper()
 	opts := append(matrixWorld(grounds[0], v.size, round).opts, WithChunkBytes(4096))
-	virtual(t, v.size, inproc.Options{Seed: uint64(after)}, opts, func(ctx context.Context, n *inproc.Network, comms []*Comm) {
+	virtual(t, v.size, inproc.Options{Seed: uint64(after)}, opts, func(
+		ctx context.Context, n *inproc.Network, comms []*Comm,
+	) {
 		weather(n, v.size, inproc.LinkConditions{Delay: time.Millisecond, Jitter: time.Millisecond})
 		began := time.Now()
 		timer := time.AfterFunc(after, func() { n.Cut(a, b) })

@@ -259,7 +259,9 @@ func kindOf[T tensor.Element](convert func(int) T, plus func(a, b T) T) kind {
 	return k
 }
 
-func plus[T float64 | float32 | int8 | uint8 | int32 | int64 | uint64](a, b T) T { return a + b + 1 }
+func plus[T float64 | float32 | int8 | uint8 | int32 | int64 | uint64](a, b T) T {
+	return a + b + 1
+}
 
 func float16(i int) tensor.Float16   { return tensor.ToFloat16(float32(i)) }
 func bfloat16(i int) tensor.BFloat16 { return tensor.ToBFloat16(float32(i)) }

@@ -63,8 +63,12 @@ func TestSendRecvAroundCollectives(t *testing.T) {
 // Differing lengths and types of a message are a mismatch on both ranks.
 func TestSendRecvMismatch(t *testing.T) {
 	for name, recv := range map[string]func(ctx context.Context, c *Comm) error{
-		"length": func(ctx context.Context, c *Comm) error { return Recv(ctx, c, make([]float32, 11), 0) },
-		"type":   func(ctx context.Context, c *Comm) error { return Recv(ctx, c, make([]int32, 10), 0) },
+		"length": func(ctx context.Context, c *Comm) error {
+			return Recv(ctx, c, make([]float32, 11), 0)
+		},
+		"type": func(ctx context.Context, c *Comm) error {
+			return Recv(ctx, c, make([]int32, 10), 0)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachGround(t, 3, func(ctx context.Context, c *Comm) error {
@@ -156,7 +160,8 @@ func boundedMemory(c *Comm) error {
 			}
 			for i, sum := ch.held.at, 0; i < len(ch.held.items); i++ {
 				if sum += len(ch.held.items[i].data); sum > ch.heldBytes {
-					return fmt.Errorf("%d bytes are held of rank %d, but %d are counted", sum, p.rank, ch.heldBytes)
+					return fmt.Errorf("%d bytes are held of rank %d, but %d are counted",
+						sum, p.rank, ch.heldBytes)
 				}
 			}
 		}

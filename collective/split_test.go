@@ -32,13 +32,19 @@ func TestSplit(t *testing.T) {
 		{"each alone", func(r int) int { return 10 * r }, zero, map[int][]int64{
 			0: {0}, 10: {1}, 20: {2}, 30: {3}, 40: {4}, 50: {5},
 		}},
-		{"some not", func(r int) int { return r%2 - 1 }, func(r int) int { return (r * 5) % 6 }, map[int][]int64{
-			0: {5, 3, 1},
-		}},
-		{"keys with equals", zero, func(r int) int { return r % 2 }, map[int][]int64{0: {0, 2, 4, 1, 3, 5}}},
-		{"keys far apart", zero, func(r int) int { return []int{math.MaxInt, math.MinInt, 0, 1, -1, 5}[r] }, map[int][]int64{
-			0: {1, 4, 2, 3, 5, 0},
-		}},
+		{
+			"some not", func(r int) int { return r%2 - 1 }, func(r int) int { return (r * 5) % 6 },
+			map[int][]int64{0: {5, 3, 1}},
+		},
+		{
+			"keys with equals", zero, func(r int) int { return r % 2 },
+			map[int][]int64{0: {0, 2, 4, 1, 3, 5}},
+		},
+		{
+			"keys far apart", zero,
+			func(r int) int { return []int{math.MaxInt, math.MinInt, 0, 1, -1, 5}[r] },
+			map[int][]int64{0: {1, 4, 2, 3, 5, 0}},
+		},
 		{"nobody", func(int) int { return -1 }, zero, nil},
 	}
 	ctx := testContext(t)
@@ -161,12 +167,14 @@ func TestSplitFailsAlone(t *testing.T) {
 			return err
 		}
 		var mismatch *MismatchError
-		if err := AllReduce(ctx, bad, make([]float32, 10+c.Rank()%2), tensor.Sum); !errors.As(err, &mismatch) {
+		err = AllReduce(ctx, bad, make([]float32, 10+c.Rank()%2), tensor.Sum)
+		if !errors.As(err, &mismatch) {
 			return fmt.Errorf("got %v, want a mismatch", err)
 		}
 		for range 3 {
 			buf := filled(100_000, int32(1))
-			if err := errors.Join(AllReduce(ctx, good, buf, tensor.Sum), all(buf, 3), Barrier(ctx, c)); err != nil {
+			err := errors.Join(AllReduce(ctx, good, buf, tensor.Sum), all(buf, 3), Barrier(ctx, c))
+			if err != nil {
 				return err
 			}
 		}
