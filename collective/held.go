@@ -24,7 +24,7 @@ func (m *heldMemory) get(h *transport.Header) *heldFrame {
 			return f
 		}
 	}
-	return &heldFrame{header: *h, data: make([]byte, n)}
+	return &heldFrame{header: *h, data: alignedBytes(n)} // for elements of any type
 }
 
 // put takes a frame back.
