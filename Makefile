@@ -11,10 +11,9 @@ PKG         ?= ./...
 BENCH       ?= .
 COUNT       ?= 5
 FUZZTIME    ?= 30s
-PEERS_FLAGS ?=
 HOSTS_FLAGS ?= -n 2
 BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
-PEERS_FLAGS ?= -np 2,4 -plot docs/allreduce.svg
+PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
 
 .PHONY: help
 help: ## list the targets
