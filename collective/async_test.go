@@ -285,6 +285,63 @@ func TestConcurrentCancel(t *testing.T) {
 	}
 }
 
+// The lead is offered to a goroutine at the moment when its context ends: another one must get it.
+func TestLeadIsNotLost(t *testing.T) {
+	rounds := 200
+	if testing.Short() {
+		rounds = 20
+	}
+	ctx := testContext(t)
+	comms := ranks(t, setting{size: 2})
+	for range rounds {
+		var subs [2][3]*Comm
+		err := together(comms, func(c *Comm) (err error) {
+			for i := range subs[c.Rank()] {
+				if subs[c.Rank()][i], err = c.Split(ctx, 0, 0); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(ctx)
+		var calls sync.WaitGroup
+		errs := make([]error, 4)
+		for i, wait := range []context.Context{ctx, ended, ctx} {
+			calls.Go(func() { errs[i] = Barrier(wait, subs[0][i]) })
+			for waiting(comms[0]) <= i && ctx.Err() == nil { // the first leads, the others follow in order
+				runtime.Gosched()
+			}
+		}
+		e := comms[0].e
+		e.enter()
+		for range 100 {
+			runtime.Gosched() // the one that leads comes back for the turn
+		}
+		e.finish(e.active[0], nil) // so that it hands over
+		cancel()
+		e.mu.Unlock()
+		errs[3] = Barrier(ctx, subs[1][2])
+		calls.Wait()
+		errs[1] = nil // cancelled
+		for _, s := range append(subs[0][:], subs[1][:]...) {
+			errs = append(errs, s.Close())
+		}
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waiting is how many calls are under way at a rank.
+func waiting(c *Comm) int {
+	c.e.enter()
+	defer c.e.mu.Unlock()
+	return len(c.e.active)
+}
+
 // The context of a call that waits is heeded while the goroutine that waits moves others' calls,
 // which never end.
 func TestCancelUnderTraffic(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -92,52 +93,64 @@ func TestCloseKeepsWhatWasSent(t *testing.T) {
 }
 
 // Memory is the caller's again when Close has ended its call: what the others get is what was there
-// before, or an error.
+// before, or an error. The communicator is not the last one, so that its links live on.
 func TestCloseGivesMemoryBack(t *testing.T) {
 	const n = 8 << 20
 	for _, g := range grounds {
 		t.Run(g.name, func(t *testing.T) {
 			ctx := testContext(t)
-			comms, err := setting{size: 2, driver: g.driver()}.open(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
+			comms := ranks(t, setting{size: 2, driver: g.driver()})
 			scribbled := make(chan struct{})
-			errs := outcomes(comms, func(c *Comm) error {
-				if err := Barrier(ctx, c); err != nil {
+			err := together(comms, func(c *Comm) error {
+				sub, err := c.Split(ctx, 0, 0)
+				if err != nil {
 					return err
 				}
 				buf := bytes.Repeat([]byte{1}, n)
 				if c.Rank() == 1 {
 					clear(buf)
 					<-scribbled
-					err := Broadcast(ctx, c, buf, 0)
+					err := Broadcast(ctx, sub, buf, 0)
 					if i := slices.Index(buf, 2); i >= 0 {
 						return fmt.Errorf("byte %d is from after the call; it returned %w", i, err)
 					}
 					if err == nil {
 						return errors.New("the root has closed in the call, but it succeeded")
 					}
-					return nil
+					return errors.Join(sub.Close(), Barrier(ctx, c))
 				}
-				defer close(scribbled)
-				w := BroadcastAsync(ctx, c, buf, 0)
-				if err := c.Close(); err != nil {
-					return err
-				}
-				if err := w.Wait(); !errors.Is(err, ErrClosed) {
-					return fmt.Errorf("the call returned %v, want ErrClosed", err)
-				}
-				for i := range buf {
-					buf[i] = 2
-				}
-				return nil
+				err = closeAndScribble(ctx, sub, buf)
+				close(scribbled)
+				return errors.Join(err, Barrier(ctx, c))
 			})
-			if err := errors.Join(errors.Join(errs...), closeAll(comms)); err != nil {
+			if err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+// closeAndScribble closes a communicator while a broadcast of buf is under way, as soon as some of
+// it is, and uses the memory for something else.
+func closeAndScribble(ctx context.Context, c *Comm, buf []byte) error {
+	w := BroadcastAsync(ctx, c, buf, 0)
+	for sent := false; !sent && !w.Done(); {
+		c.e.enter()
+		call := c.e.currentCall(c)
+		sent = call != nil && call.links[0].sendAt > 0
+		c.e.mu.Unlock()
+		runtime.Gosched()
+	}
+	if err := c.Close(); err != nil {
+		return err
+	}
+	if err := w.Wait(); !errors.Is(err, ErrClosed) {
+		return fmt.Errorf("the call returned %w, want ErrClosed", err)
+	}
+	for i := range buf {
+		buf[i] = 2
+	}
+	return nil
 }
 
 func init() { programs["exit"] = exitProgram }

@@ -165,6 +165,26 @@ func TestSilentLink(t *testing.T) {
 	})
 }
 
+// The end of a context wakes a rank that has parked.
+func TestCancelIsPrompt(t *testing.T) {
+	virtual(t, 2, inproc.Options{}, nil, func(ctx context.Context, _ *inproc.Network, comms []*Comm) {
+		for i, wait := range []func(ctx context.Context) error{
+			func(ctx context.Context) error { return Barrier(ctx, comms[0]) },
+			func(ctx context.Context) error {
+				return AllReduceAsync(ctx, comms[1], []int32{1}, tensor.Sum).Wait()
+			},
+		} {
+			mine, cancel := context.WithCancel(ctx)
+			began := time.Now()
+			time.AfterFunc(10*time.Millisecond, cancel)
+			err := wait(mine)
+			if took := time.Since(began); i == 0 && took != 10*time.Millisecond || took > 10*time.Millisecond {
+				t.Errorf("wait %d: cancelled after 10 ms, it took %v: %v", i, took, err)
+			}
+		}
+	})
+}
+
 // A silent link that heals was only slow.
 func TestSilentLinkHeals(t *testing.T) {
 	const size = 3
