@@ -178,7 +178,9 @@ func TestCancelIsPrompt(t *testing.T) {
 			began := time.Now()
 			time.AfterFunc(10*time.Millisecond, cancel)
 			err := wait(mine)
-			if took := time.Since(began); i == 0 && took != 10*time.Millisecond || took > 10*time.Millisecond {
+			// The second call finds its communicator ended, if it does not hear of it at once.
+			took := time.Since(began)
+			if i == 0 && took != 10*time.Millisecond || took > 10*time.Millisecond {
 				t.Errorf("wait %d: cancelled after 10 ms, it took %v: %v", i, took, err)
 			}
 		}
