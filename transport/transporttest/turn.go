@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -89,7 +90,8 @@ func (s *suite) turns(t *testing.T) {
 	}
 }
 
-// dialBeside dials from other goroutines while one is parked, as the contract allows.
+// dialBeside dials from other goroutines while one is parked, as the contract allows: a dial needs
+// nobody to wake that one.
 func (s *suite) dialBeside(t *testing.T) {
 	const ranks = 5
 	eps := s.open(t, ranks)
@@ -119,11 +121,17 @@ func (s *suite) dialBeside(t *testing.T) {
 			eps[1].Wait(time.Time{})
 		}
 	})
-	dials.Go(func() { eps[0].Wait(time.Time{}) })
-	for range rounds { // beside Wait, until that has been woken
-		eps[0].Wake()
-	}
+	parked, unpark := context.WithCancel(t.Context())
+	var waits sync.WaitGroup
+	waits.Go(func() {
+		for parked.Err() == nil { // a Wait may end because of a new link
+			eps[0].Wait(time.Time{})
+		}
+	})
 	dials.Wait()
+	unpark()
+	eps[0].Wake()
+	waits.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,7 @@ type endpoint struct {
 	mu       sync.Mutex
 	accepted []*link
 	waiting  atomic.Int32 // len(accepted)
+	dialled  []*link      // that Wait has not seen yet: who dials must not need the turn
 }
 
 var _ transport.Endpoint = (*endpoint)(nil)
@@ -145,6 +146,26 @@ func (e *endpoint) queue(l *link) bool {
 	return true
 }
 
+// enlist makes Wait look at a link that was dialled, false when the endpoint is closing.
+func (e *endpoint) enlist(l *link) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing.Load() {
+		return false
+	}
+	e.dialled = append(e.dialled, l)
+	e.wake.ring()
+	return true
+}
+
+// enlisted moves the links that were dialled to the others. The turn is held.
+func (e *endpoint) enlisted() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.links = append(e.links, e.dialled...)
+	e.dialled = nil
+}
+
 // Wake ends a Wait.
 func (e *endpoint) Wake() { e.wake.ring() }
 
@@ -184,6 +205,7 @@ func closeQuietly(conn net.Conn) error {
 
 // forget takes a closed link from those that Wait looks at. The turn is held.
 func (e *endpoint) forget(l *link) {
+	e.enlisted()
 	if i := slices.Index(e.links, l); i >= 0 {
 		e.links = slices.Delete(e.links, i, i+1)
 	}
@@ -212,6 +234,7 @@ func (e *endpoint) close() error {
 	}
 	e.turn.Lock()
 	defer e.turn.Unlock()
+	e.enlisted()
 	e.mu.Lock()
 	unclaimed := e.accepted
 	e.accepted = nil

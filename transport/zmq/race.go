@@ -150,11 +150,10 @@ func (e *endpoint) win(r runner, peer int) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	if e.closing.Load() {
+	if !e.enlist(l) {
+		e.turn.Lock()
+		defer e.turn.Unlock()
 		return nil, errors.Join(transport.ErrClosed, l.close())
 	}
-	e.links = append(e.links, l)
 	return l, nil
 }

@@ -103,6 +103,7 @@ func (e *endpoint) poll(deadline time.Time) {
 
 // preparePoll fills in what to wait for, and tells whether there is no need to.
 func (e *endpoint) preparePoll() bool {
+	e.enlisted()
 	e.fds = e.fds[:0]
 	e.fds = append(e.fds, unix.PollFd{Fd: int32(e.wake.r), Events: unix.POLLIN})
 	for _, l := range e.links {
