@@ -47,8 +47,8 @@ var mayImport = map[string][]string{
 	"proxy": {
 		"transport", "rendezvous", "regtable",
 		"transport/drivers",
-		"transport/inproc", // goroutines as peers
 	},
+	"proxy/dist": {"proxy", "regtable"},
 	"cmd/*":      {"*"},
 	"examples/*": {"*"},
 	"scripts/*":  {"*"},

@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// drainTime is how long Close waits where its context has no deadline.
+const drainTime = 5 * time.Second
+
+// Close leaves the group. It first waits, at most until ctx ends or for five seconds, until the peers
+// have what was sent to them; tasks that are not complete are given up. Calls under way return
+// ErrClosed. What could not be delivered is an *UndeliveredError. Closing twice is allowed.
+func (p *Proxy) Close(ctx context.Context) error {
+	e := p.e
+	if e == nil { // it has not come so far
+		return p.closeStore()
+	}
+	if _, has := ctx.Deadline(); !has {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, drainTime)
+		defer cancel()
+	}
+	e.enter()
+	if e.closing {
+		e.leave()
+		return nil
+	}
+	e.closing = true
+	var errs []error
+	if err := e.until(ctx, func() bool { return e.undelivered() == nil }); err != nil {
+		errs = append(errs, &UndeliveredError{Self: e.self.Name, Messages: e.undelivered(), Err: err})
+	}
+	e.end()
+	r := e.roster
+	e.leave()
+	if r != nil {
+		errs = append(errs, r.close(ctx))
+	}
+	e.background.Wait()
+	errs = append(errs, e.ep.Close(), p.closeStore())
+	return errors.Join(errs...)
+}
+
+func (p *Proxy) closeStore() error {
+	var errs []error
+	if p.store != nil {
+		errs = append(errs, p.store.Close())
+	}
+	if p.server != nil {
+		errs = append(errs, p.server.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// undelivered counts the messages that peers who are there are not known to have, nil when there are
+// none.
+func (e *engine) undelivered() map[string]int {
+	var left map[string]int
+	for _, p := range e.peers {
+		if !p.present {
+			continue
+		}
+		n := 0
+		for _, q := range []*queue{&p.outbox.answers, &p.outbox.requests} {
+			for o := q.head; o != nil; o = o.next {
+				if !o.void && (o.seq == 0 || o.seq > p.outbox.delivered) {
+					n++
+				}
+			}
+		}
+		if n > 0 {
+			if left == nil {
+				left = map[string]int{}
+			}
+			left[p.name()] = n
+		}
+	}
+	return left
+}
+
+// end says goodbye and ends all waits. The turn is held.
+func (e *engine) end() {
+	for _, p := range e.peers {
+		if p.out == nil {
+			continue
+		}
+		if err := e.control(p.out, transport.Goodbye, 0, nil, nil); err != nil {
+			e.log.Debug("no goodbye", "peer", p.name(), "error", err)
+		}
+	}
+	for _, p := range e.peers {
+		if p.out != nil {
+			p.out.Reclaim() // what was sent is the senders' again
+		}
+	}
+	e.closed = true
+	for _, s := range e.sessions {
+		if s.done != nil {
+			close(s.done)
+		}
+	}
+	e.sessions = map[ID]*session{}
+	for _, w := range e.followers {
+		w.notify()
+	}
+	if e.unwatch != nil {
+		e.unwatch()
+	}
+	e.doze.Stop()
+	e.stop()
+	e.ep.Wake()
+}
+
+// Stats are counts since the component has joined.
+type Stats struct {
+	SentMessages, ReceivedMessages uint64
+	SentBytes, ReceivedBytes       uint64
+	// Resent counts messages sent again to a new incarnation of a peer, Duplicates those that came
+	// a second time and were dropped, Late replies of sessions that had ended.
+	Resent, Duplicates, Late uint64
+	// Inbox is how many messages wait to be received.
+	Inbox int
+	// Sessions is how many sessions are open, Outbox how many messages are kept for each peer.
+	Sessions int
+	Outbox   map[string]int
+}
+
+// Stats returns the counts.
+func (p *Proxy) Stats() Stats {
+	e := p.e
+	e.enter()
+	defer e.leave()
+	s := Stats{
+		SentMessages: e.sentMessages, ReceivedMessages: e.receivedMessages,
+		SentBytes: e.sentBytes, ReceivedBytes: e.receivedBytes,
+		Resent: e.resent, Duplicates: e.duplicates, Late: e.late,
+		Inbox: e.length, Sessions: len(e.sessions), Outbox: map[string]int{},
+	}
+	for _, q := range e.peers {
+		s.Outbox[q.name()] = q.outbox.requests.messages + q.outbox.answers.messages
+	}
+	return s
+}

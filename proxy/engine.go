@@ -1,0 +1,299 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// engine moves the messages of one proxy. Whoever waits leads: its goroutine itself reads and writes,
+// for its own call and for the others', while those that wait at the same time follow. When nobody
+// waits, or many do, the engine's own goroutine, the pump, leads, so that messages are taken and
+// acknowledged while the application computes.
+//
+// mu is the turn: everything below it belongs to its holder. It is never held while parked.
+type engine struct {
+	ep   transport.Endpoint
+	log  *slog.Logger
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+
+	wanting atomic.Int32 // goroutines that want the turn
+	mu      sync.Mutex
+
+	leading   bool // somebody moves the messages
+	pumping   bool // it is the pump
+	usurped   bool // the one who waits wants to lead in place of the pump
+	parked    bool // the leader is, in ep.Wait
+	closed    bool
+	followers []*waiter
+	patience  *transport.Patience
+	passes    int
+	ticked    time.Time
+
+	kick       chan struct{} // tells the pump that it may be needed
+	doze       *time.Timer   // kicks a while after the last one has left
+	background sync.WaitGroup
+
+	watched <-chan struct{} // the Done channel whose end wakes the endpoint
+	unwatch func() bool
+
+	traffic
+}
+
+func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
+	e := &engine{
+		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1),
+		patience: transport.NewPatience(runtime.NumCPU()+1, p.c.driver.Name() == "inproc"),
+	}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.doze = time.AfterFunc(dozeTime, e.wakePump)
+	e.proxy, e.self, e.expect, e.rejoin = p, self, p.c.expect, p.c.rejoin
+	e.window, e.maxMessage, e.compression = p.c.window, p.c.maxMessage, p.c.compression
+	e.peers, e.byIncarnation, e.sessions = map[string]*peer{}, map[int]*peer{}, map[ID]*session{}
+	e.clock = time.Now()
+	e.publish()
+	e.collectors = map[ID][]*collector{}
+	e.background.Go(e.pump)
+	return e
+}
+
+// dozeTime is how long after a call the pump takes over. A caller that calls again before that pays
+// for no hand-over.
+const dozeTime = time.Millisecond
+
+// waiter is a goroutine that waits for something that the engine will do.
+type waiter struct {
+	done   bool
+	err    error
+	signal chan struct{}
+}
+
+func newWaiter() waiter { return waiter{signal: make(chan struct{}, 1)} }
+
+// finish ends the wait. The turn is held.
+func (w *waiter) finish(err error) {
+	if !w.done {
+		w.done, w.err = true, err
+		w.notify()
+	}
+}
+
+func (w *waiter) notify() {
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+// enter takes the turn. A leader that is parked must come back first: until then the links are its.
+func (e *engine) enter() {
+	if !e.mu.TryLock() {
+		e.wanting.Add(1)
+		e.mu.Lock()
+		e.wanting.Add(-1)
+	}
+	if e.parked {
+		e.ep.Wake()
+	}
+}
+
+// leave gives the turn back, and sees to it that somebody will lead.
+func (e *engine) leave() {
+	if !e.leading && !e.closed {
+		switch len(e.followers) {
+		case 0:
+			if e.unfinished() {
+				e.wakePump()
+			} else {
+				e.doze.Reset(dozeTime)
+			}
+		case 1:
+			e.followers[0].notify()
+		default:
+			e.wakePump()
+		}
+	}
+	e.mu.Unlock()
+}
+
+// unfinished says whether something waits for a link to take it.
+func (e *engine) unfinished() bool {
+	return len(e.dirty) > 0 || slices.ContainsFunc(e.links, func(l *link) bool { return l.taken > l.done })
+}
+
+func (e *engine) wakePump() {
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
+
+// wait leads or follows until w is done, ctx ends or the proxy is closed. It is entered and left
+// with the turn.
+func (e *engine) wait(ctx context.Context, w *waiter) error {
+	for !w.done {
+		switch {
+		case e.closed:
+			return ErrClosed
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !e.leading:
+			e.lead(ctx, w)
+		default:
+			e.follow(ctx, w)
+		}
+	}
+	return w.err
+}
+
+// lead makes progress until w is done or ctx ends.
+func (e *engine) lead(ctx context.Context, w *waiter) {
+	e.leading = true
+	e.doze.Stop()
+	e.watch(ctx)
+	for !w.done && !e.closed {
+		if e.pass() {
+			e.moved()
+			if e.passes%64 == 0 && ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		if !e.idle(ctx) {
+			break
+		}
+	}
+	e.patience.Moved()
+	e.leading = false
+}
+
+// follow waits for whoever leads, until w is done or the lead is offered.
+func (e *engine) follow(ctx context.Context, w *waiter) {
+	e.followers = append(e.followers, w)
+	if e.pumping && len(e.followers) == 1 {
+		e.usurped = true
+	}
+	e.mu.Unlock()
+	select {
+	case <-w.signal:
+	case <-ctx.Done():
+	}
+	e.enter()
+	i := slices.Index(e.followers, w)
+	e.followers = slices.Delete(e.followers, i, i+1)
+}
+
+// pump leads when nobody else does.
+func (e *engine) pump() {
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-e.kick:
+		}
+		e.enter()
+		if !e.leading && !e.closed {
+			e.leadAlone()
+		}
+		e.leave()
+	}
+}
+
+func (e *engine) leadAlone() {
+	e.leading, e.pumping = true, true
+	e.watch(e.ctx)
+	for !e.closed && !(e.usurped && len(e.followers) == 1) {
+		e.usurped = false
+		if e.pass() {
+			e.moved()
+			continue
+		}
+		if len(e.followers) == 0 {
+			e.park(e.ctx)
+		} else if !e.idle(e.ctx) {
+			break
+		}
+	}
+	e.usurped, e.leading, e.pumping = false, false, false
+}
+
+// moved follows a pass that moved something. It offers the turn to goroutines that want it.
+func (e *engine) moved() {
+	e.patience.Moved()
+	if e.wanting.Load() > 0 {
+		e.mu.Unlock()
+		runtime.Gosched()
+		e.mu.Lock()
+	}
+}
+
+// idle spends the time when nothing moved, as patience tells, and says whether to go on.
+func (e *engine) idle(ctx context.Context) bool {
+	action := e.patience.Next()
+	if action == transport.Spin && e.passes%16 != 0 && e.wanting.Load() == 0 {
+		return true
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	if action == transport.Park {
+		e.park(ctx)
+		return true
+	}
+	e.mu.Unlock()
+	if e.wanting.Load() > 0 {
+		runtime.Gosched()
+	} else {
+		e.patience.Yield()
+	}
+	e.mu.Lock()
+	return true
+}
+
+// park waits in the endpoint, after everything has been looked at.
+func (e *engine) park(ctx context.Context) {
+	if e.quiesce() || e.wanting.Load() > 0 && e.offer() {
+		return
+	}
+	deadline := e.tick()
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	e.parked = true
+	e.mu.Unlock()
+	e.ep.Wait(deadline)
+	e.mu.Lock()
+	e.parked = false
+	e.passes = 0 // look at all links
+}
+
+// offer lets a goroutine that wants the turn have it, and says that something may have changed.
+func (e *engine) offer() bool {
+	e.mu.Unlock()
+	runtime.Gosched()
+	e.mu.Lock()
+	return true
+}
+
+// watch makes the end of ctx wake a parked leader. Watching the same context again is free.
+func (e *engine) watch(ctx context.Context) {
+	d := ctx.Done()
+	if d == e.watched {
+		return
+	}
+	if e.unwatch != nil {
+		e.unwatch()
+		e.unwatch = nil
+	}
+	e.watched = d
+	if d != nil {
+		e.unwatch = context.AfterFunc(ctx, e.ep.Wake)
+	}
+}

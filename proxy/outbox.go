@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"slices"
+	"time"
+)
+
+// outgoing is a message for one peer, kept until it is settled. Its body is the sender's memory.
+type outgoing struct {
+	peer       *peer
+	prev, next *outgoing // in its queue
+	queue      *queue    // nil once it is settled
+
+	meta, body  []byte
+	sessionType SessionType
+	stage       Stage
+	session     ID
+	message     ID
+	tag         string
+	answer      bool // it ends a task: delivery settles it
+	void        bool // given up, yet its number on the stream is taken
+	posted      time.Time
+
+	// On the stream to the peer's incarnation; a new incarnation begins at zero.
+	seq      uint64
+	ordinal  uint64 // among the requests
+	flight   int64  // what it counts for in the window
+	consumed bool
+	sent     int // bytes that the link has taken
+	step     uint32
+}
+
+func (o *outgoing) size() int64 { return int64(len(o.meta) + len(o.body)) }
+
+// queue is a list of outgoing messages in the order in which they were posted.
+type queue struct {
+	head, tail *outgoing
+	fresh      *outgoing // the first that is not on the stream yet
+	unconsumed *outgoing // the first on the stream that is not consumed, or fresh
+	messages   int
+	bytes      int64
+}
+
+func (q *queue) push(o *outgoing) {
+	o.queue, o.prev, o.next = q, q.tail, nil
+	if q.tail == nil {
+		q.head = o
+	} else {
+		q.tail.next = o
+	}
+	q.tail = o
+	if q.fresh == nil {
+		q.fresh = o
+	}
+	if q.unconsumed == nil {
+		q.unconsumed = o
+	}
+	q.messages++
+	q.bytes += o.size()
+}
+
+func (q *queue) remove(o *outgoing) {
+	if q.fresh == o {
+		q.fresh = o.next
+	}
+	if q.unconsumed == o {
+		q.unconsumed = o.next
+	}
+	if o.prev == nil {
+		q.head = o.next
+	} else {
+		o.prev.next = o.next
+	}
+	if o.next == nil {
+		q.tail = o.prev
+	} else {
+		o.next.prev = o.prev
+	}
+	o.queue, o.prev, o.next = nil, nil, nil
+	q.messages--
+	q.bytes -= o.size()
+}
+
+// outbox is what is kept for a peer, and the state of the stream to its incarnation.
+type outbox struct {
+	requests, answers queue
+	resend            []*outgoing // on the stream, to be sent again on a new link, in order
+	current           *outgoing   // of which the link has taken a part
+
+	seq       uint64 // the last number given to a message
+	ordinal   uint64 // the last number given to a request
+	delivered uint64 // acknowledged
+	consumed  uint64
+	flying    int64 // bytes of requests on the stream and not consumed
+	window    int64 // how many the peer allows
+}
+
+// pick returns the message to send next, nil when there is none or the window is closed.
+func (b *outbox) pick() *outgoing {
+	if len(b.resend) > 0 {
+		o := b.resend[0]
+		b.resend = b.resend[1:]
+		return o
+	}
+	o := b.answers.fresh
+	if o == nil {
+		o = b.requests.fresh
+		if o == nil || b.flying > 0 && b.flying+o.size() > b.window {
+			return nil
+		}
+	}
+	o.queue.fresh = o.next
+	b.seq++
+	o.seq = b.seq
+	if !o.answer {
+		b.ordinal++
+		o.ordinal = b.ordinal
+		o.flight = o.size()
+		b.flying += o.flight
+	}
+	return o
+}
+
+// rewind makes all that is on the stream and not known to be delivered be sent again: the peer has told
+// on a new link what it has.
+func (b *outbox) rewind() {
+	b.current, b.resend = nil, b.resend[:0]
+	for _, q := range []*queue{&b.answers, &b.requests} {
+		for o := q.head; o != nil && o != q.fresh; o = o.next {
+			if o.seq > b.delivered {
+				o.sent, o.step = 0, 0
+				b.resend = append(b.resend, o)
+			}
+		}
+	}
+	slices.SortFunc(b.resend, func(x, y *outgoing) int {
+		if x.seq < y.seq {
+			return -1
+		}
+		return 1
+	})
+}
+
+// restart begins a stream to a new incarnation. Answers were for the one before and go; all requests
+// that are not settled are sent again, in their order. It returns how many had been sent before.
+func (b *outbox) restart() (again int) {
+	for b.answers.head != nil {
+		b.answers.remove(b.answers.head)
+	}
+	for o := b.requests.head; o != nil; {
+		next := o.next
+		if o.void {
+			b.requests.remove(o)
+		} else {
+			if o.seq > 0 {
+				again++
+			}
+			o.seq, o.ordinal, o.consumed, o.sent, o.step = 0, 0, false, 0, 0
+			o.stage = o.sessionType.request()
+		}
+		o = next
+	}
+	b.requests.fresh, b.requests.unconsumed = b.requests.head, b.requests.head
+	b.current, b.resend = nil, nil
+	b.seq, b.ordinal, b.delivered, b.consumed, b.flying = 0, 0, 0, 0, 0
+	return again
+}
+
+// makeVoid turns a message that is given up into one that only keeps its number. What the link has of a
+// half-sent one has to be followed by the rest, so that is copied, for the sender's memory to be its
+// own again.
+func (b *outbox) makeVoid(o *outgoing) {
+	o.void = true
+	if b.current == o && o.sent > 0 {
+		o.body = slices.Clone(o.body)
+		return
+	}
+	o.queue.bytes -= o.size()
+	m := meta{flags: flagVoid, session: o.session, message: o.message}
+	if o.answer {
+		m.flags |= flagReply
+		m.sessionType, m.stage = Task, TaskComplete
+	}
+	o.meta, o.body = m.append(nil), nil
+	o.queue.bytes += o.size()
+}

@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+)
+
+// peer is another component, under its name; its process may change.
+type peer struct {
+	rec     record // of the incarnation that is, or was last, there
+	present bool   // the store says that it is there
+	lost    error  // why it is not; nil while it is or may come back soon
+	away    time.Time
+	rejoins int
+	left    bool // it said goodbye
+
+	out    *link // what is sent goes here
+	links  []*link
+	outbox outbox
+	inflow inflow
+	dialer dialer
+	rooms  []*waiter // that wait for room in the outbox
+	dirty  bool      // it is in the engine's list of those to flush
+}
+
+func (p *peer) name() string { return p.rec.Name }
+
+// where describes the peer's place for people.
+func (p *peer) where() string {
+	return fmt.Sprintf("%s, process %d", p.rec.Host, p.rec.PID)
+}
+
+// inflow is the state of the stream from a peer's incarnation.
+type inflow struct {
+	delivered  uint64 // messages taken, all before included
+	ordinal    uint64 // requests taken
+	consumed   uint64 // requests that the application has received, all before included
+	early      map[uint64]bool
+	unconsumed int64 // bytes of requests that it has not received yet
+	unacked    int   // messages that came since an acknowledgement was sent
+	unackedB   int64
+	ackDue     bool
+}
+
+// consume notes that the application has received a request.
+func (f *inflow) consume(ordinal uint64, size int64) {
+	f.unconsumed -= size
+	f.unackedB += size
+	f.ackDue = true
+	if ordinal != f.consumed+1 {
+		if f.early == nil {
+			f.early = map[uint64]bool{}
+		}
+		f.early[ordinal] = true
+		return
+	}
+	f.consumed++
+	for len(f.early) > 0 && f.early[f.consumed+1] {
+		f.consumed++
+		delete(f.early, f.consumed)
+	}
+}
+
+// Acknowledgements go with messages the other way; where there are none, alone, once so much has
+// come in, and before the leader parks.
+const (
+	ackMessages = 64
+	ackBytes    = 1 << 20
+)
+
+// overdue says whether the peer should not wait for an acknowledgement any longer.
+func (f *inflow) overdue() bool {
+	return f.ackDue && (f.unacked >= ackMessages || f.unackedB >= ackBytes)
+}
+
+// post puts a message into the peer's outbox and sends what can be sent.
+func (e *engine) post(p *peer, o *outgoing) {
+	o.peer, o.posted = p, e.now()
+	if o.answer {
+		p.outbox.answers.push(o)
+	} else {
+		p.outbox.requests.push(o)
+	}
+	e.flushSoon(p)
+	e.flush(p)
+}
+
+// settle ends the life of a message: nothing of it is needed any more.
+func (e *engine) settle(o *outgoing, stage Stage) {
+	if o.queue == nil {
+		return
+	}
+	p := o.peer
+	if !o.answer && o.seq > 0 && !o.consumed {
+		o.consumed = true
+		p.outbox.flying -= o.flight
+		e.flushSoon(p)
+	}
+	o.queue.remove(o)
+	o.stage = stage
+	e.roomFor(p)
+}
+
+// giveUp ends the life of a message that nobody waits for any more, and gives its memory back to the
+// sender.
+func (e *engine) giveUp(o *outgoing) {
+	if o.queue == nil || o.void {
+		return
+	}
+	p := o.peer
+	lent := o.sent > 0
+	switch {
+	case o.seq == 0 || o.seq <= p.outbox.delivered:
+		e.settle(o, o.stage)
+	default:
+		p.outbox.makeVoid(o)
+	}
+	if lent && p.out != nil && p.out.taken > p.out.done {
+		p.out.Reclaim()
+	}
+}
+
+// acknowledged is told what a peer has of the stream to it. The numbers come off the wire.
+func (e *engine) acknowledged(p *peer, delivered, consumed uint64) error {
+	b := &p.outbox
+	if delivered > b.seq {
+		return &WireError{"messages delivered", delivered, fmt.Sprint("at most ", b.seq)}
+	}
+	if consumed > b.ordinal {
+		return &WireError{"requests consumed", consumed, fmt.Sprint("at most ", b.ordinal)}
+	}
+	if delivered > b.delivered {
+		b.delivered = delivered
+		for o := b.answers.head; o != nil && o.seq > 0 && o.seq <= delivered; o = b.answers.head {
+			e.settle(o, o.stage)
+		}
+		if e.closing {
+			e.changed() // Close waits until everything is delivered
+		}
+	}
+	if consumed > b.consumed {
+		b.consumed = consumed
+		for o := b.requests.unconsumed; o != nil && o.ordinal > 0 && o.ordinal <= consumed; {
+			next := o.next
+			b.requests.unconsumed = next
+			if !o.consumed {
+				o.consumed = true
+				b.flying -= o.flight
+			}
+			e.wasConsumed(o)
+			o = next
+		}
+		e.flushSoon(p)
+		e.roomFor(p)
+	}
+	return nil
+}
+
+// flushSoon sees to it that the next pass looks at what there is to send to p.
+func (e *engine) flushSoon(p *peer) {
+	if !p.dirty {
+		p.dirty = true
+		e.dirty = append(e.dirty, p)
+	}
+}
+
+// roomFor tells those that wait for room in a peer's outbox to look again.
+func (e *engine) roomFor(p *peer) {
+	for _, w := range p.rooms {
+		w.finish(nil)
+	}
+	p.rooms = p.rooms[:0]
+}
+
+// room says whether one more message can be kept for a peer.
+func (e *engine) room(p *peer) bool {
+	q := &p.outbox.requests
+	if p.present || e.rejoin == nil {
+		return q.messages < maxUnsettledMessages && (q.bytes < maxUnsettledBytes || q.messages == 0)
+	}
+	return q.messages < e.rejoin.CacheMessages && (q.bytes < e.rejoin.CacheBytes || q.messages == 0)
+}

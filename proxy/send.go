@@ -1,0 +1,347 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Parcel is one destination of a Scatter, and what it gets.
+type Parcel struct {
+	Destination string // the name of a component
+	Body        any
+}
+
+// Send sends m and waits for what the peer answers: the reply to a task or to a plain message; for a
+// notification, a message without a body that says that it was received. The errors are
+// *UnknownPeerError, *PeerLostError, *RemoteError, *BodyError, and *WaitError when ctx ended first.
+// When Send returns, m's body is the caller's again, and a reply that comes later is dropped.
+func (p *Proxy) Send(ctx context.Context, m *Message) (*Message, error) {
+	d, err := p.draft("Send", m)
+	if err != nil {
+		return nil, err
+	}
+	replies, err := p.exchange(ctx, "send", []*draft{d})
+	if partial, ok := err.(*PartialError); ok {
+		err = partial.Failures[0].Err
+	}
+	return replies[0], err
+}
+
+// ISend sends m and returns at once, with the id of the session. It blocks only where as much is
+// kept for the peer as may be. Replies are read by Receive, ReceiveOnce or ReceiveByID. m's body
+// must not change until the session is settled.
+func (p *Proxy) ISend(ctx context.Context, m *Message) (ID, error) {
+	d, err := p.draft("ISend", m)
+	if err != nil {
+		return ID{}, err
+	}
+	return d.meta.session, p.dispatch(ctx, []*draft{d})
+}
+
+// Scatter sends each parcel in a session of its own and waits for all replies. The i-th reply is to
+// the i-th parcel. Where some are missing the error is a *PartialError, and their replies are nil.
+func (p *Proxy) Scatter(ctx context.Context, tag string, t SessionType, parcels []Parcel,
+) ([]*Message, error) {
+	drafts, err := p.scatter("Scatter", tag, t, parcels)
+	if err != nil {
+		return nil, err
+	}
+	return p.exchange(ctx, "scatter", drafts)
+}
+
+// IScatter sends each parcel in a session of its own and returns their ids, in order, at once. Where
+// it can't send one it gives up the others too.
+func (p *Proxy) IScatter(ctx context.Context, tag string, t SessionType, parcels []Parcel,
+) ([]ID, error) {
+	drafts, err := p.scatter("IScatter", tag, t, parcels)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]ID, len(drafts))
+	for i, d := range drafts {
+		ids[i] = d.meta.session
+	}
+	return ids, p.dispatch(ctx, drafts)
+}
+
+// Broadcast sends one body to all peers of a type and waits for all replies, in the order of the
+// peers' names. The body is encoded once.
+func (p *Proxy) Broadcast(ctx context.Context, kind, tag string, t SessionType, body any,
+) ([]*Message, error) {
+	drafts, err := p.broadcast(ctx, "Broadcast", kind, tag, t, body)
+	if err != nil {
+		return nil, err
+	}
+	return p.exchange(ctx, "broadcast", drafts)
+}
+
+// IBroadcast sends one body to all peers of a type and returns at once the id of the session, once for
+// each of them, as ReceiveByID needs it to wait for all.
+func (p *Proxy) IBroadcast(ctx context.Context, kind, tag string, t SessionType, body any,
+) ([]ID, error) {
+	drafts, err := p.broadcast(ctx, "IBroadcast", kind, tag, t, body)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Repeat([]ID{drafts[0].meta.session}, len(drafts)), p.dispatch(ctx, drafts)
+}
+
+// Forward sends a message that was received on to another peer, in the same session, with this
+// component as its source; the reply to it comes back here. An empty tag keeps the message's, and a
+// nil body too. What was received stays to be replied to.
+func (p *Proxy) Forward(ctx context.Context, m *Message, destination, tag string, body any,
+) (ID, error) {
+	f := *m
+	f.inbound = nil
+	f.Destination, f.Source, f.SourceType = destination, "", ""
+	f.Stage = f.SessionType.request()
+	if tag != "" {
+		f.Tag = tag
+	}
+	if body != nil {
+		f.Body = body
+	}
+	d, err := p.draft("Forward", &f)
+	if err != nil {
+		return ID{}, err
+	}
+	return d.meta.session, p.dispatch(ctx, []*draft{d})
+}
+
+// draft is a message before it has a peer.
+type draft struct {
+	meta        meta
+	destination string
+	body        *content
+	posted      *outgoing
+}
+
+// content is a body as it is sent, by all drafts of a broadcast alike.
+type content struct {
+	encodedBody
+	tried      bool // to compress it
+	algorithm  compressionKind
+	compressed []byte // when that is worth it
+}
+
+// draft checks a message and encodes it.
+func (p *Proxy) draft(call string, m *Message) (*draft, error) {
+	switch {
+	case m == nil:
+		return nil, &ArgumentError{call, "message", "it is nil"}
+	case len(m.Tag) > MaxTagBytes:
+		return nil, &ArgumentError{call, "tag", fmt.Sprintf("%d bytes, at most %d", len(m.Tag), MaxTagBytes)}
+	case m.SessionType >= sessionTypes:
+		return nil, &ArgumentError{call, "session type", m.SessionType.String()}
+	case m.Stage != NoStage && m.Stage != m.SessionType.request():
+		return nil, &ArgumentError{call, "stage", fmt.Sprintf("%q does not open a %s session; "+
+			"leave it to the proxy", m.Stage, m.SessionType)}
+	case m.Source != "" && m.Source != p.e.self.Name:
+		return nil, &ArgumentError{call, "source", fmt.Sprintf("%q is not this component, %q; leave it empty",
+			m.Source, p.e.self.Name)}
+	}
+	body, err := p.encode(call, m.Body)
+	if err != nil {
+		return nil, err
+	}
+	d := &draft{destination: m.Destination, body: body}
+	d.meta = meta{
+		sessionType: m.SessionType, stage: m.SessionType.request(), session: m.SessionID,
+		message: newID(), tag: m.Tag,
+	}
+	if d.meta.session == (ID{}) {
+		d.meta.session = newID()
+	}
+	return d, nil
+}
+
+func (p *Proxy) encode(call string, body any) (*content, error) {
+	b, err := encodeBody(body)
+	if err == nil && int64(len(b.data)) > p.e.maxMessage {
+		err = &ArgumentError{call, "body", fmt.Sprintf("%d bytes, at most %d; see WithMaxMessage",
+			len(b.data), p.e.maxMessage)}
+	}
+	return &content{encodedBody: b}, err
+}
+
+func (p *Proxy) scatter(call, tag string, t SessionType, parcels []Parcel) ([]*draft, error) {
+	if len(parcels) == 0 {
+		return nil, &ArgumentError{call, "parcels", "there are none"}
+	}
+	drafts := make([]*draft, len(parcels))
+	for i, parcel := range parcels {
+		var err error
+		drafts[i], err = p.draft(call, NewSessionMessage(tag, parcel.Destination, parcel.Body, t))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return drafts, nil
+}
+
+// broadcast makes one draft for each peer of the type, of one body.
+func (p *Proxy) broadcast(ctx context.Context, call, kind, tag string, t SessionType, body any,
+) ([]*draft, error) {
+	first, err := p.draft(call, NewSessionMessage(tag, kind, body, t))
+	if err != nil {
+		return nil, err
+	}
+	first.meta.flags |= flagBroadcast
+	e := p.e
+	e.enter()
+	defer e.leave()
+	if err := e.quorum(ctx, kind); err != nil {
+		return nil, err
+	}
+	var drafts []*draft
+	for _, q := range e.ofType(kind) {
+		d := *first
+		d.destination = q.name()
+		drafts = append(drafts, &d)
+	}
+	if len(drafts) == 0 {
+		return nil, &UnknownPeerError{Self: e.self.Name, Destination: kind, Known: e.names()}
+	}
+	return drafts, nil
+}
+
+// dispatch posts all drafts, or none.
+func (p *Proxy) dispatch(ctx context.Context, drafts []*draft) error {
+	e := p.e
+	e.enter()
+	defer e.leave()
+	if err := p.postAll(ctx, drafts); err != nil {
+		return err
+	}
+	return nil
+}
+
+// exchange posts all drafts and waits for their replies.
+func (p *Proxy) exchange(ctx context.Context, phase string, drafts []*draft) ([]*Message, error) {
+	e := p.e
+	c := &collector{waiter: newWaiter(), slots: make([]slot, len(drafts))}
+	for i, d := range drafts {
+		c.slots[i] = slot{session: d.meta.session, peer: d.destination}
+	}
+	started := time.Now()
+	e.enter()
+	e.listen(c)
+	err := p.postAll(ctx, drafts)
+	if err != nil {
+		e.forget(c)
+		e.leave()
+		return make([]*Message, len(drafts)), err
+	}
+	err = e.wait(ctx, &c.waiter)
+	if err != nil {
+		e.forget(c)
+		err = &WaitError{
+			Self: e.self.Name, Phase: phase, Waiting: waiting(drafts, c), Waited: time.Since(started),
+			Err: err,
+		}
+		for _, d := range drafts {
+			if d.posted.queue != nil {
+				e.giveUp(d.posted)
+				e.resolve(d.posted)
+			}
+		}
+	}
+	e.leave()
+	return p.collect(c, err)
+}
+
+// waiting describes the targets that have not answered.
+func waiting(drafts []*draft, c *collector) []string {
+	var who []string
+	for i, d := range drafts {
+		if c.slots[i].item == nil && d.posted != nil {
+			who = append(who, d.posted.state())
+		}
+	}
+	return who
+}
+
+// collect decodes what a collector got. missing is the error of slots that got nothing.
+func (p *Proxy) collect(c *collector, missing error) ([]*Message, error) {
+	replies := make([]*Message, len(c.slots))
+	var failures []Failure
+	for i := range c.slots {
+		s := &c.slots[i]
+		err := missing
+		if s.item != nil {
+			replies[i], err = s.item.open(p)
+		}
+		if err != nil {
+			failures = append(failures, Failure{Index: i, Peer: s.peer, Err: err})
+		}
+	}
+	if failures != nil {
+		return replies, &PartialError{Self: p.e.self.Name, Of: len(c.slots), Failures: failures}
+	}
+	return replies, nil
+}
+
+// postAll posts drafts in order; where one can't be, it gives those before it up. The turn is held,
+// and is given up while there is something to wait for.
+func (p *Proxy) postAll(ctx context.Context, drafts []*draft) error {
+	for i, d := range drafts {
+		err := p.post(ctx, d)
+		if err == nil {
+			continue
+		}
+		for _, posted := range drafts[:i] {
+			p.e.giveUp(posted.posted)
+			p.e.resolve(posted.posted)
+		}
+		return err
+	}
+	return nil
+}
+
+// post puts a draft into its peer's outbox, when there is room.
+func (p *Proxy) post(ctx context.Context, d *draft) error {
+	e := p.e
+	q, err := e.destination(ctx, d.destination)
+	if err != nil {
+		return err
+	}
+	compress := e.compresses(q, d.body)
+	if compress && !d.body.tried {
+		remote := e.remote(q)
+		e.leave()
+		d.body.algorithm, d.body.compressed = p.compressor.compress(e.compression, remote, d.body.data)
+		d.body.tried = true
+		e.enter()
+	}
+	data := d.body.data
+	if compress && d.body.algorithm != compressedNot {
+		d.meta.compression, d.meta.rawBytes = d.body.algorithm, uint64(len(data))
+		data = d.body.compressed
+	}
+	d.meta.kind, d.meta.bodyBytes = d.body.kind, uint64(len(data))
+	o := &outgoing{
+		peer: q, meta: d.meta.append(nil), body: data, sessionType: d.meta.sessionType,
+		stage: d.meta.stage, session: d.meta.session, message: d.meta.message, tag: d.meta.tag,
+		answer: d.meta.answer(),
+	}
+	if !o.answer {
+		if err := e.admit(ctx, q, o); err != nil {
+			return err
+		}
+		e.open(o)
+	}
+	d.posted = o
+	e.post(q, o)
+	return nil
+}
+
+// compresses says whether it may be worth it to compress a body for a peer.
+func (e *engine) compresses(q *peer, b *content) bool {
+	return e.compression != CompressOff && len(b.data) >= minCompressed &&
+		(e.compression != CompressAuto || e.remote(q))
+}
+
+// remote says whether a peer runs on another host.
+func (e *engine) remote(q *peer) bool { return q.rec.HostID != e.self.HostID }
