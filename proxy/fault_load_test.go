@@ -79,6 +79,21 @@ func (l *load) take(n int) {
 	}
 }
 
+// takeFrom waits for n more results of one worker.
+func (l *load) takeFrom(worker string, n int) {
+	l.t.Helper()
+	for n > 0 {
+		select {
+		case by := <-l.results:
+			if by == worker {
+				n--
+			}
+		case <-l.ctx.Done():
+			l.fail()
+		}
+	}
+}
+
 // during takes results until something is done.
 func (l *load) during(do func() error) {
 	l.t.Helper()

@@ -231,6 +231,26 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
+// stop holds the process, and returns when it runs no longer.
+func (p *process) stop() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	for {
+		var status syscall.WaitStatus
+		_, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil || !status.Stopped():
+			p.t.Fatalf("%s is not stopped: %v, %v\n%s", p.name, status, err, p.stderr.tail())
+		default:
+			return
+		}
+	}
+}
+
+// goOn ends a stop.
+func (p *process) goOn() { p.signal(syscall.SIGCONT) }
+
 // kill ends the process at once, and returns when it is gone.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
