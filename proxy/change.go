@@ -26,7 +26,6 @@ func (e *engine) apply(changes []change) {
 		switch {
 		case c.kind == superseded:
 			e.supersede(c.record)
-		case !e.related(&c.record):
 		case c.kind == left:
 			e.away(e.peers[c.record.Name], &c.record, errLeft)
 		case c.kind == lapsed:
@@ -78,6 +77,7 @@ func (e *engine) here(r record) {
 	}
 	fresh := p.rec.Incarnation != r.Incarnation
 	p.rec, p.present, p.lost, p.left = r, true, nil, false
+	p.related = e.related(&r)
 	e.byIncarnation[r.Incarnation] = p
 	if fresh {
 		p.dialer = dialer{since: e.now()}
@@ -93,6 +93,7 @@ func (e *engine) comesBack(p *peer) bool {
 	for _, l := range slices.Clone(p.links) {
 		e.broken(l, errReplaced)
 	}
+	e.relayGone(p)
 	delete(e.byIncarnation, p.rec.Incarnation)
 	p.inflow = inflow{}
 	switch {
@@ -123,6 +124,7 @@ func (e *engine) away(p *peer, r *record, cause error) {
 		p.lost = cause
 		e.failAll(p, cause)
 	}
+	e.relayGone(p)
 	e.changed()
 }
 
@@ -169,7 +171,7 @@ func (e *engine) until(ctx context.Context, met func() bool) error {
 func (e *engine) ofType(kind string) []*peer {
 	var list []*peer
 	for _, q := range e.peers {
-		if q.present && q.rec.Type == kind {
+		if q.present && q.related && q.rec.Type == kind {
 			list = append(list, q)
 		}
 	}
@@ -236,7 +238,7 @@ func (e *engine) destination(ctx context.Context, name string) (*peer, error) {
 		return nil, err
 	}
 	p := e.peers[name]
-	if p == nil {
+	if p == nil || !p.related && p.present {
 		return nil, &UnknownPeerError{Self: e.self.Name, Destination: name, Known: e.names()}
 	}
 	if err := e.quorum(ctx, p.rec.Type); err != nil {

@@ -23,7 +23,7 @@ func (e *engine) publish() {
 		m.names[kind] = nil
 	}
 	for _, q := range e.peers {
-		if !q.present {
+		if !q.present || !q.related {
 			continue
 		}
 		m.names[q.rec.Type] = append(m.names[q.rec.Type], q.name())

@@ -93,6 +93,7 @@ type config struct {
 	maxMessage  int64
 	compression Compression
 	logger      *slog.Logger
+	hostID      string // instead of this host's, in tests
 }
 
 // WithName sets the component's name, which no other component of its group has. Without it the

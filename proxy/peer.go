@@ -9,6 +9,7 @@ import (
 type peer struct {
 	rec     record // of the incarnation that is, or was last, there
 	present bool   // the store says that it is there
+	related bool   // one of both expects the other's type; else it is known because of a relay
 	lost    error  // why it is not; nil while it is or may come back soon
 	away    time.Time
 	rejoins int
@@ -174,9 +175,10 @@ func (e *engine) roomFor(p *peer) {
 
 // room says whether one more message can be kept for a peer.
 func (e *engine) room(p *peer) bool {
-	q := &p.outbox.requests
+	q, r := &p.outbox.requests, &p.outbox.relayed
+	messages, bytes := q.messages+r.messages, q.bytes+r.bytes
 	if p.present || e.rejoin == nil {
-		return q.messages < maxUnsettledMessages && (q.bytes < maxUnsettledBytes || q.messages == 0)
+		return messages < maxUnsettledMessages && (bytes < maxUnsettledBytes || messages == 0)
 	}
-	return q.messages < e.rejoin.CacheMessages && (q.bytes < e.rejoin.CacheBytes || q.messages == 0)
+	return messages < e.rejoin.CacheMessages && (bytes < e.rejoin.CacheBytes || messages == 0)
 }
