@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -163,6 +164,8 @@ func WithLease(d time.Duration) Option {
 // fails at once.
 func WithRejoin(r Rejoin) Option {
 	return func(c *config) error {
+		r := r // an option may be used by several Joins at once
+		r.Minimal = maps.Clone(r.Minimal)
 		if r.Timeout == 0 {
 			r.Timeout = DefaultRejoinTimeout
 		}
