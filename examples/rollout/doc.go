@@ -2,7 +2,7 @@
 // present policy, a learner improves it by what they have seen, and so on until 100 episodes in a
 // row have a mean return of 475, which is what CartPole-v1 calls solved.
 //
-//	rollout -seed 1
+//	rollout -seed 1 -plot build/rollout.png
 //
 // The problem is that of Barto, Sutton and Anderson, "Neuronlike Adaptive Elements That Can Solve
 // Difficult Learning Control Problems", IEEE SMC-13 (1983). The policy is an actor and a critic,
@@ -25,7 +25,7 @@
 // The files, in the order of the story: cartpole.go and random.go (the problem), mlp.go and
 // policy.go (the networks), trajectory.go and actor.go (playing), advantage.go, loss.go, adam.go
 // and learner.go (learning), job.go and curve.go (until it is solved), local.go (all in one
-// process), evaluate.go (the check), progress.go (what is shown), main.go (flags).
+// process), evaluate.go (the check), progress.go and plot.go (what is shown), main.go (flags).
 //
 // The arithmetic is gonum's. Nothing of this module is imported yet: the actors are in this
 // process.

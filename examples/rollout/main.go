@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -33,6 +34,7 @@ type options struct {
 	async      bool
 	episodes   int
 	wantReturn float64
+	plot       string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -62,6 +64,7 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 		fmt.Sprintf("learn as soon as %d %% of the actors have played", asyncShare))
 	f.IntVar(&o.episodes, "eval", 100, "episodes to play at the end, without exploring")
 	f.Float64Var(&o.wantReturn, "want-return", 0, "fail if the mean return of those is lower")
+	f.StringVar(&o.plot, "plot", "", "draw the learning curve into this file, as .png and .svg")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -94,7 +97,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// judge says what came out, and plays without exploring.
+// judge says what came out, plays without exploring, and draws.
 func judge(o options, j job, out outcome, stdout io.Writer) error {
 	verdict := "not solved"
 	if out.curve.solved() {
@@ -110,6 +113,14 @@ func judge(o options, j job, out outcome, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "%d episodes without exploring: mean return %.1f, lowest %.0f\n",
 		o.episodes, got, slices.Min(returns))
 	fmt.Fprintf(stdout, "parameters %016x at version %d\n", fingerprint(out.params), out.version)
+	if o.plot != "" {
+		title := fmt.Sprintf("Learning to balance a pole (%s)", count(j.actors, "actor"))
+		files, err := out.curve.save(o.plot, title)
+		if err != nil {
+			return fmt.Errorf("drawing the curve: %w", err)
+		}
+		fmt.Fprintln(stdout, "curve in", strings.Join(files, " and "))
+	}
 	if got < o.wantReturn {
 		return fmt.Errorf("the mean return is %.1f, below %.1f", got, o.wantReturn)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestProgram(t *testing.T) {
 	var out strings.Builder
-	args := []string{"-steps", "4000", "-actors", "3", "-async", "-eval", "3"}
+	name := filepath.Join(t.TempDir(), "curve.svg")
+	args := []string{"-steps", "4000", "-actors", "3", "-async", "-eval", "3", "-plot", name}
 	if err := run(t.Context(), args, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -27,10 +30,14 @@ func TestProgram(t *testing.T) {
 		"not solved after 4096 steps",
 		"3 episodes without exploring: mean return ",
 		"parameters ",
+		"curve in ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the output:\n%s", want, out.String())
 		}
+	}
+	if _, err := os.Stat(name); err != nil {
+		t.Error(err)
 	}
 }
 
