@@ -7,6 +7,8 @@ SHELL       := /bin/bash
 
 TOOL        := go tool -modfile=tools.mod
 RANKS       ?= 4
+WORKERS     ?= 4
+SEEDS       ?= 1 2 3 4 5
 PKG         ?= ./...
 BENCH       ?= .
 COUNT       ?= 5
@@ -30,6 +32,14 @@ demo: ## train a digit classifier on RANKS=4 processes and compare it with one p
 	@mkdir -p bin build
 	go build -o bin/ ./cmd/tutti ./examples/train
 	bin/tutti run -n $(RANKS) -- bin/train -compare -want-accuracy 0.96 -plot build/train.png
+
+.PHONY: demo-rollout
+demo-rollout: ## a learner and WORKERS=4 actors learn to balance a pole, once for each of SEEDS="1 2 3 4 5"
+	@mkdir -p bin build
+	go build -o bin/ ./cmd/tutti ./examples/rollout
+	for seed in $(SEEDS); do \
+		bin/tutti run -n $$(($(WORKERS) + 1)) $(STORE:%=--store %) -- bin/rollout -seed $$seed \
+			-want-return 475 -plot build/rollout-$$seed.png $(ROLLOUT_FLAGS); done
 
 .PHONY: test
 test: ## everything: sets the machine up, then go vet and all tests

@@ -2,7 +2,11 @@
 // present policy, a learner improves it by what they have seen, and so on until 100 episodes in a
 // row have a mean return of 475, which is what CartPole-v1 calls solved.
 //
-//	rollout -seed 1 -plot build/rollout.png
+//	rollout -seed 1 -plot build/rollout.png             # all in one process
+//	tutti run -n 5 -- rollout -seed 1                   # a learner, and four actors
+//	tutti run -n 5 -- rollout -seed 1 -async            # the same, asynchronously
+//	tutti run -n 4 -- rollout -seed 1 -collective       # four that play, and learn together
+//	rollout -role actor -number 2 -store redis://host   # an actor somewhere else
 //
 // The problem is that of Barto, Sutton and Anderson, "Neuronlike Adaptive Elements That Can Solve
 // Difficult Learning Control Problems", IEEE SMC-13 (1983). The policy is an actor and a critic,
@@ -25,8 +29,10 @@
 // The files, in the order of the story: cartpole.go and random.go (the problem), mlp.go and
 // policy.go (the networks), trajectory.go and actor.go (playing), advantage.go, loss.go, adam.go
 // and learner.go (learning), job.go and curve.go (until it is solved), local.go (all in one
-// process), evaluate.go (the check), progress.go and plot.go (what is shown), main.go (flags).
+// process), workers.go (a learner and actors, by package proxy), members.go (learners together, by
+// package collective), evaluate.go (the check), progress.go and plot.go (what is shown), roles.go and
+// main.go (who does what).
 //
-// The arithmetic is gonum's. Nothing of this module is imported yet: the actors are in this
-// process.
+// The arithmetic is gonum's. An actor that dies and is started again under its number goes on; the
+// learner waits for it, or for a part of the actors with -async.
 package main

@@ -11,11 +11,6 @@ import (
 // curves lets cmp look into curves.
 var curves = cmp.AllowUnexported(curve{}, point{})
 
-// silent reports nothing.
-type silent struct{}
-
-func (silent) update(progress) {}
-
 func learnHere(t *testing.T, seed uint64, steps int, async bool) (job, outcome) {
 	t.Helper()
 	const actors = 4

@@ -35,6 +35,11 @@ type options struct {
 	episodes   int
 	wantReturn float64
 	plot       string
+	collective bool
+	role       role
+	number     int
+	group      string
+	store      string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -42,11 +47,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	take := taking(o.actors, o.async)
-	j := job{standard(o.seed, o.actors, take, o.steps), o.steps}
+	p, err := placeOf(o)
+	if err != nil {
+		return err
+	}
+	take := taking(p.actors, o.async)
+	j := job{standard(o.seed, p.actors, take, o.steps), o.steps}
+	if p.role == player {
+		return p.play(ctx, o, j.recipe)
+	}
+	if !p.speaks() {
+		_, err := p.learn(ctx, o, j, silent{})
+		return err
+	}
 	describe(stdout, j, take)
+	describePlace(stdout, p)
 	report, end := watch(stdout, j.steps)
-	out, err := j.learn(ctx, newLocal(j.recipe, take), report)
+	out, err := p.learn(ctx, o, j, report)
 	end()
 	if err != nil {
 		return err
@@ -65,6 +82,18 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.episodes, "eval", 100, "episodes to play at the end, without exploring")
 	f.Float64Var(&o.wantReturn, "want-return", 0, "fail if the mean return of those is lower")
 	f.StringVar(&o.plot, "plot", "", "draw the learning curve into this file, as .png and .svg")
+	f.BoolVar(&o.collective, "collective", false,
+		"every rank plays and learns, and gradients are all-reduced")
+	f.Func("role", "learner or actor, where no launcher has started several ranks", func(s string) error {
+		if o.role = role(s); o.role != learning && o.role != player {
+			return errors.New("want learner or actor")
+		}
+		return nil
+	})
+	f.IntVar(&o.number, "number", 0, "of this actor, with -role actor")
+	f.StringVar(&o.group, "group", "rollout", "name of the job, where several share a store")
+	f.StringVar(&o.store, "store", "",
+		"where learner and actors meet, redis://HOST:PORT say, instead of what the launcher serves")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -75,6 +104,8 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 		return o, errors.New("-actors must be 1 to 1024")
 	case o.steps < 1:
 		return o, errors.New("-steps must be at least 1")
+	case o.number < 0 || o.number >= o.actors:
+		return o, errors.New("-number must be below -actors")
 	case o.episodes < 1:
 		return o, errors.New("-eval must be at least 1")
 	}
