@@ -261,6 +261,9 @@ func (e *engine) admit(ctx context.Context, p *peer, o *outgoing) error {
 				return full
 			}
 			oldest := p.outbox.requests.head
+			for oldest.void { // one that is given up is kept for its number alone
+				oldest = oldest.next
+			}
 			full.Message = oldest.message
 			e.fail(oldest, full)
 			continue
@@ -284,7 +287,7 @@ func (e *engine) admit(ctx context.Context, p *peer, o *outgoing) error {
 func (e *engine) full(p *peer, o *outgoing) *BackpressureError {
 	q := &p.outbox.requests
 	return &BackpressureError{
-		Self: e.self.Name, Peer: p.name(), Messages: q.messages, Bytes: q.bytes, Policy: e.rejoin.Policy,
+		Self: e.self.Name, Peer: p.name(), Messages: q.kept(), Bytes: q.bytes, Policy: e.rejoin.Policy,
 		Message: o.message, Remedy: "wait for the peer to come back, or raise the bounds (WithRejoin)",
 	}
 }

@@ -38,8 +38,12 @@ type queue struct {
 	fresh      *outgoing // the first that is not on the stream yet
 	unconsumed *outgoing // the first on the stream that is not consumed, or fresh
 	messages   int
-	bytes      int64
+	voids      int   // of them
+	bytes      int64 // without the voids'
 }
+
+// kept is how many messages there are that somebody wants to arrive.
+func (q *queue) kept() int { return q.messages - q.voids }
 
 func (q *queue) push(o *outgoing) {
 	o.queue, o.prev, o.next = q, q.tail, nil
@@ -78,7 +82,11 @@ func (q *queue) remove(o *outgoing) {
 	}
 	o.queue, o.prev, o.next = nil, nil, nil
 	q.messages--
-	q.bytes -= o.size()
+	if o.void {
+		q.voids--
+	} else {
+		q.bytes -= o.size()
+	}
 }
 
 // outbox is what is kept for a peer, and the state of the stream to its incarnation.
@@ -170,17 +178,19 @@ func (b *outbox) restart() (again int) {
 // half-sent one has to be followed by the rest, so that is copied, for the sender's memory to be its
 // own again.
 func (b *outbox) makeVoid(o *outgoing) {
-	o.void = true
+	if !o.void {
+		o.void = true
+		o.queue.voids++
+		o.queue.bytes -= o.size()
+	}
 	if b.current == o && o.sent > 0 {
 		o.body = slices.Clone(o.body)
 		return
 	}
-	o.queue.bytes -= o.size()
 	m := meta{flags: flagVoid, session: o.session, message: o.message}
 	if o.answer {
 		m.flags |= flagReply
 		m.sessionType, m.stage = Task, TaskComplete
 	}
 	o.meta, o.body = m.append(nil), nil
-	o.queue.bytes += o.size()
 }

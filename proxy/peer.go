@@ -176,7 +176,7 @@ func (e *engine) roomFor(p *peer) {
 func (e *engine) room(p *peer) bool {
 	q := &p.outbox.requests
 	if p.present || e.rejoin == nil {
-		return q.messages < maxUnsettledMessages && (q.bytes < maxUnsettledBytes || q.messages == 0)
+		return q.messages < maxUnsettledMessages && (q.bytes < maxUnsettledBytes || q.kept() == 0)
 	}
-	return q.messages < e.rejoin.CacheMessages && (q.bytes < e.rejoin.CacheBytes || q.messages == 0)
+	return q.kept() < e.rejoin.CacheMessages && (q.bytes < e.rejoin.CacheBytes || q.kept() == 0)
 }
