@@ -102,7 +102,7 @@ func (e *engine) settle(o *outgoing, stage Stage) {
 }
 
 // giveUp ends the life of a message that nobody waits for any more, and gives its memory back to the
-// sender.
+// sender. One that the peer has, or will have, goes on to count in its window until it is consumed.
 func (e *engine) giveUp(o *outgoing) {
 	if o.queue == nil || o.void {
 		return
@@ -110,7 +110,7 @@ func (e *engine) giveUp(o *outgoing) {
 	p := o.peer
 	lent := o.sent > 0
 	switch {
-	case o.seq == 0 || o.seq <= p.outbox.delivered:
+	case o.seq == 0 || o.consumed || o.answer && o.seq <= p.outbox.delivered:
 		e.settle(o, o.stage)
 	default:
 		p.outbox.makeVoid(o)
