@@ -26,7 +26,8 @@ type outgoing struct {
 	ordinal  uint64 // among the requests
 	flight   int64  // what it counts for in the window
 	consumed bool
-	sent     int // bytes that the link has taken
+	again    bool // it was sent on a link before the one in use
+	sent     int  // bytes that the link has taken
 	step     uint32
 }
 
@@ -105,10 +106,12 @@ type outbox struct {
 
 // pick returns the message to send next, nil when there is none or the window is closed.
 func (b *outbox) pick() *outgoing {
-	if len(b.resend) > 0 {
+	for len(b.resend) > 0 {
 		o := b.resend[0]
 		b.resend = b.resend[1:]
-		return o
+		if o.seq > b.delivered { // what was on a broken link may have come all the same
+			return o
+		}
 	}
 	o := b.answers.fresh
 	if o == nil {
@@ -136,6 +139,7 @@ func (b *outbox) rewind() {
 	for _, q := range []*queue{&b.answers, &b.requests} {
 		for o := q.head; o != nil && o != q.fresh; o = o.next {
 			if o.seq > b.delivered {
+				o.again = o.again || o.sent > 0
 				o.sent, o.step = 0, 0
 				b.resend = append(b.resend, o)
 			}
@@ -163,7 +167,7 @@ func (b *outbox) restart() (again int) {
 			if o.seq > 0 {
 				again++
 			}
-			o.seq, o.ordinal, o.consumed, o.sent, o.step = 0, 0, false, 0, 0
+			o.seq, o.ordinal, o.consumed, o.again, o.sent, o.step = 0, 0, false, false, 0, 0
 			o.stage = o.sessionType.request()
 		}
 		o = next

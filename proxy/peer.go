@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -97,8 +98,24 @@ func (e *engine) settle(o *outgoing, stage Stage) {
 		e.flushSoon(p)
 	}
 	o.queue.remove(o)
+	e.giveBack(p, o)
 	o.stage = stage
 	e.roomFor(p)
+}
+
+// giveBack ends that a link reads a message that is settled. Most have left by then; one that is sent
+// a second time may be under way still, when the peer says that it has it from a link before.
+func (e *engine) giveBack(p *peer, o *outgoing) {
+	switch {
+	case p.outbox.current != o:
+	case o.sent == 0:
+		p.outbox.current = nil
+	default:
+		o.body = slices.Clone(o.body) // the rest has to follow
+	}
+	if o.again && o.sent > 0 && p.out != nil && p.out.taken > p.out.done {
+		p.out.Reclaim()
+	}
 }
 
 // giveUp ends the life of a message that nobody waits for any more, and gives its memory back to the
@@ -141,6 +158,9 @@ func (e *engine) acknowledged(p *peer, delivered, consumed uint64) error {
 	if consumed > b.consumed {
 		b.consumed = consumed
 		for o := b.requests.unconsumed; o != nil && o.ordinal > 0 && o.ordinal <= consumed; {
+			if o.seq > b.delivered {
+				return &WireError{"requests consumed", consumed, "no more than were delivered"}
+			}
 			next := o.next
 			b.requests.unconsumed = next
 			if !o.consumed {

@@ -49,7 +49,7 @@ func (e *engine) answered(p *peer, m *meta) bool {
 		return false
 	}
 	i := slices.IndexFunc(s.targets, func(o *outgoing) bool {
-		return o.peer == p && o.message == m.re
+		return o.peer == p && o.message == m.re && o.seq <= p.outbox.delivered
 	})
 	if i < 0 {
 		return false
