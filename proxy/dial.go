@@ -192,10 +192,12 @@ func (e *engine) tickLink(l *link, now time.Time) time.Time {
 		e.broken(l, errSilent)
 		return now.Add(heartbeatTime)
 	}
-	if now.Sub(l.spoke) >= heartbeatTime && l.introduced {
+	if now.Sub(l.spoke) >= heartbeatTime {
 		l.spoke = now // tried, at least: a link that takes nothing now has more to send
-		if err := e.control(l, transport.Status, stepHeartbeat, nil, nil); err != nil {
-			e.broken(l, err)
+		if l.introduced {
+			if err := e.control(l, transport.Status, stepHeartbeat, nil, nil); err != nil {
+				e.broken(l, err)
+			}
 		}
 	}
 	return l.spoke.Add(heartbeatTime)
