@@ -227,8 +227,8 @@ func (e *engine) lastLoss(kind string) error {
 	return e.lostError(last, "minimal peers", errLapsed)
 }
 
-// destination finds the peer that a message is for.
-func (e *engine) destination(ctx context.Context, name string) (*peer, error) {
+// destination finds the peer that a message is for. What opens a session waits for enough peers.
+func (e *engine) destination(ctx context.Context, name string, opens bool) (*peer, error) {
 	if e.closing {
 		return nil, ErrClosed
 	}
@@ -239,8 +239,10 @@ func (e *engine) destination(ctx context.Context, name string) (*peer, error) {
 	if p == nil {
 		return nil, &UnknownPeerError{Self: e.self.Name, Destination: name, Known: e.names()}
 	}
-	if err := e.quorum(ctx, p.rec.Type); err != nil {
-		return nil, err
+	if opens {
+		if err := e.quorum(ctx, p.rec.Type); err != nil {
+			return nil, err
+		}
 	}
 	if p.lost != nil {
 		return nil, e.lostError(p, "send", p.lost)

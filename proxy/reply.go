@@ -18,6 +18,9 @@ func (p *Proxy) Acknowledge(ctx context.Context, m *Message, tag string, body an
 // ReplyError answers m with an error, which the sender gets as a *RemoteError in the place of a reply.
 // It completes a task.
 func (p *Proxy) ReplyError(ctx context.Context, m *Message, cause error) error {
+	if cause == nil {
+		return &ArgumentError{"ReplyError", "cause", "it is nil; use Reply"}
+	}
 	return p.reply(ctx, "ReplyError", m, "", cause.Error(), TaskComplete, flagFailure)
 }
 
@@ -51,14 +54,20 @@ func (p *Proxy) reply(ctx context.Context, call string, m *Message, tag string, 
 	e := p.e
 	e.enter()
 	defer e.leave()
-	if err := m.inbound.advance(m, to, call); err != nil {
+	in := m.inbound
+	stage := in.stage
+	if err := in.advance(m, to, call); err != nil {
 		return err
 	}
-	if q := m.inbound.peer; q.rec.Incarnation != m.inbound.incarnation {
+	if in.peer.rec.Incarnation != in.incarnation {
 		e.late++ // who asked is gone, and with it the session
 		return nil
 	}
-	return p.post(ctx, d)
+	if err := p.post(ctx, d); err != nil {
+		in.stage = stage // nothing was sent
+		return err
+	}
+	return nil
 }
 
 // advance moves the session of a received task along, if that is allowed.

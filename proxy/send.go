@@ -303,7 +303,7 @@ func (p *Proxy) postAll(ctx context.Context, drafts []*draft) error {
 // post puts a draft into its peer's outbox, when there is room.
 func (p *Proxy) post(ctx context.Context, d *draft) error {
 	e := p.e
-	q, err := e.destination(ctx, d.destination)
+	q, err := e.destination(ctx, d.destination, d.meta.flags&flagReply == 0)
 	if err != nil {
 		return err
 	}
