@@ -104,6 +104,7 @@ func (e *engine) comesBack(p *peer) bool {
 		e.failAll(p, errRejoins)
 		return false
 	}
+	e.failWaiting(p, errReplaced)
 	again := p.outbox.restart()
 	e.resent += uint64(again)
 	e.log.Info("peer has come back", "peer", p.name(), "times", p.rejoins, "sent again", again)

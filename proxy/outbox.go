@@ -26,9 +26,11 @@ type outgoing struct {
 	ordinal  uint64 // among the requests
 	flight   int64  // what it counts for in the window
 	consumed bool
-	again    bool // it was sent on a link before the one in use
-	sent     int  // bytes that the link has taken
-	step     uint32
+	// acknowledged: the peer's application has said that a task is under way.
+	acknowledged bool
+	again        bool // it was sent on a link before the one in use
+	sent         int  // bytes that the link has taken
+	step         uint32
 }
 
 func (o *outgoing) size() int64 { return int64(len(o.meta) + len(o.body)) }
@@ -167,7 +169,8 @@ func (b *outbox) restart() (again int) {
 			if o.seq > 0 {
 				again++
 			}
-			o.seq, o.ordinal, o.consumed, o.again, o.sent, o.step = 0, 0, false, false, 0, 0
+			o.seq, o.ordinal, o.sent, o.step = 0, 0, 0, 0
+			o.consumed, o.acknowledged, o.again = false, false, false
 			o.stage = o.sessionType.request()
 		}
 		o = next

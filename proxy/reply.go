@@ -9,8 +9,9 @@ func (p *Proxy) Reply(ctx context.Context, m *Message, tag string, body any) err
 	return p.reply(ctx, "Reply", m, tag, body, TaskComplete, 0)
 }
 
-// Acknowledge tells the sender of a task that it is under way, before Reply completes it. The proxies
-// themselves tell each other when a message is received; this is for a body.
+// Acknowledge tells the sender of a task, once, that it is under way, before Reply completes it. The
+// proxies themselves tell each other when a message is received; this is for a body. The sender gets
+// it from Receive or ReceiveByID, as a message of stage TaskReceive; Send goes on to wait.
 func (p *Proxy) Acknowledge(ctx context.Context, m *Message, tag string, body any) error {
 	return p.reply(ctx, "Acknowledge", m, tag, body, TaskReceive, 0)
 }
@@ -83,6 +84,8 @@ func (in *inbound) advance(m *Message, to Stage, step string) error {
 	switch {
 	case in.re != (ID{}):
 		return refuse("the message is itself a reply")
+	case to == TaskReceive && in.stage == TaskReceive:
+		return refuse("a task is acknowledged once")
 	case in.stage == TaskComplete:
 		return refuse("a task is completed once")
 	}
