@@ -53,7 +53,10 @@ func (e *engine) supersede(by record) {
 	for _, p := range e.peers {
 		e.failAll(p, e.superseded)
 	}
-	e.arrived(&item{err: e.superseded})
+	for len(e.receivers) > 0 { // who comes later is told by receive
+		e.arrived(&item{err: e.superseded})
+	}
+	e.changed()
 }
 
 // related says whether a component and this one are peers: one of them expects the other's type.
@@ -189,7 +192,7 @@ func (e *engine) quorum(ctx context.Context, kind string) error {
 		return nil
 	}
 	need := e.rejoin.Minimal[kind]
-	met := func() bool { return len(e.ofType(kind)) >= need }
+	met := func() bool { return len(e.ofType(kind)) >= need || e.superseded != nil }
 	if met() {
 		return nil
 	}
@@ -198,6 +201,8 @@ func (e *engine) quorum(ctx context.Context, kind string) error {
 	defer cancel()
 	err := e.until(bounded, met)
 	switch {
+	case e.superseded != nil:
+		return e.superseded
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooFew):
@@ -273,7 +278,11 @@ func (e *engine) admit(ctx context.Context, p *peer, o *outgoing) error {
 		}
 		w := newWaiter()
 		p.rooms = append(p.rooms, &w)
-		if err := e.wait(ctx, &w); err != nil {
+		err := e.wait(ctx, &w)
+		if e.superseded != nil {
+			return e.superseded
+		}
+		if err != nil {
 			p.rooms = slices.DeleteFunc(p.rooms, func(x *waiter) bool { return x == &w })
 			return &WaitError{
 				Self: e.self.Name, Phase: "room in the outbox", Waiting: []string{p.name()},
