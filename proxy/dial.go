@@ -16,6 +16,7 @@ const (
 	firstRedial    = 10 * time.Millisecond
 	lastRedial     = time.Second
 	fallbackToDial = time.Second // for who should be dialled, and is not
+	steadyTime     = time.Second // a link that lasts longer was a good one
 )
 
 var errNoAnswer = errors.New("no answer for " + dialTimeout.String())
@@ -28,7 +29,21 @@ type dialer struct {
 	busy  bool
 }
 
-func (d *dialer) connected() { d.pause, d.next = 0, time.Time{} }
+// again notes at now that the last link, opened at some time, is lost. One that did not last lets the
+// next dial wait longer, for a peer may break every link at once.
+func (d *dialer) again(opened, now time.Time) {
+	d.since, d.next = now, now
+	if now.Sub(opened) < steadyTime {
+		d.backOff(now)
+	} else {
+		d.pause = 0
+	}
+}
+
+func (d *dialer) backOff(now time.Time) {
+	d.pause = min(lastRedial, max(firstRedial, 2*d.pause))
+	d.next = now.Add(d.pause)
+}
 
 // dials says from when on this end has to open a link to p. Where both expect each other, the higher
 // incarnation does, so that there is one link and not two.
@@ -76,9 +91,7 @@ func (e *engine) notDialled(p *peer, r *record, err error) {
 	if e.closed || p.rec.Incarnation != r.Incarnation {
 		return
 	}
-	d := &p.dialer
-	d.pause = min(lastRedial, max(firstRedial, 2*d.pause))
-	d.next = e.now().Add(d.pause)
+	p.dialer.backOff(e.now())
 	e.log.Debug("no link", "peer", p.name(), "error", err)
 	if len(p.links) == 0 && refused(err) {
 		e.away(p, r, errors.Join(errRefused, err))

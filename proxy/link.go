@@ -19,6 +19,15 @@ const (
 	strangerTime  = 15 * time.Second
 )
 
+// maxLinks bounds the links of one peer; there are two when both ends dial at once. maxStrangers bounds
+// those that are nobody's yet.
+const (
+	maxLinks     = 4
+	maxStrangers = 1 << 10
+)
+
+var errTooMany = errors.New("there are too many newer connections like it")
+
 // link is a connection to one incarnation.
 type link struct {
 	transport.Link
@@ -66,8 +75,18 @@ func (e *engine) attach(t transport.Link) {
 	now := e.now()
 	l := &link{Link: t, incarnation: t.Peer(), opened: now, heard: now, spoke: now}
 	e.links = append(e.links, l)
-	if !e.bind(l) {
-		e.wantRoster()
+	if e.bind(l) {
+		return
+	}
+	e.wantRoster()
+	var strangers []*link
+	for _, x := range e.links {
+		if x.peer == nil {
+			strangers = append(strangers, x)
+		}
+	}
+	if len(strangers) > maxStrangers {
+		e.broken(strangers[0], errTooMany)
 	}
 }
 
@@ -80,6 +99,10 @@ func (e *engine) bind(l *link) bool {
 	l.peer = p
 	p.links = append(p.links, l)
 	e.introduce(l)
+	if len(p.links) > maxLinks {
+		i := slices.IndexFunc(p.links, func(x *link) bool { return x != p.out })
+		e.broken(p.links[i], errTooMany)
+	}
 	return true
 }
 
@@ -177,7 +200,6 @@ func (e *engine) introducedBy(l *link, text []byte, delivered, consumed uint64) 
 func (e *engine) use(p *peer, l *link) {
 	p.out = l
 	p.outbox.rewind()
-	p.dialer.connected()
 	e.log.Debug("link in use", "peer", p.name(), "link", l.String())
 	e.flushSoon(p)
 	e.changed()
@@ -207,6 +229,9 @@ func (e *engine) broken(l *link, cause error) {
 		if i := slices.IndexFunc(p.links, func(x *link) bool { return x.introduced }); i >= 0 {
 			e.use(p, p.links[i])
 		}
+	}
+	if len(p.links) == 0 {
+		p.dialer.again(l.opened, e.now())
 	}
 	e.changed()
 }
