@@ -80,7 +80,7 @@ func (e *engine) here(r record) {
 		}
 	}
 	fresh := p.rec.Incarnation != r.Incarnation
-	p.rec, p.present, p.lost, p.left = r, true, nil, false
+	p.rec, p.present, p.lost, p.left, p.refused = r, true, nil, false, false
 	e.byIncarnation[r.Incarnation] = p
 	if fresh {
 		p.dialer = dialer{since: e.now()}
@@ -103,7 +103,7 @@ func (e *engine) comesBack(p *peer) bool {
 		e.failAll(p, errReplaced)
 		p.outbox = outbox{}
 	case e.rejoin.Max > 0 && p.rejoins > e.rejoin.Max:
-		p.present, p.lost = false, errRejoins
+		p.present, p.lost, p.cause, p.refused = false, errRejoins, errRejoins, false
 		e.failAll(p, errRejoins)
 		return false
 	}
@@ -123,6 +123,7 @@ func (e *engine) away(p *peer, r *record, cause error) {
 		p.present, p.away = false, e.now()
 		e.log.Info("peer is away", "peer", p.name(), "cause", cause)
 	}
+	p.cause, p.refused = cause, errors.Is(cause, errRefused)
 	if e.rejoin == nil {
 		p.lost = cause
 		e.failAll(p, cause)
@@ -230,7 +231,7 @@ func (e *engine) lastLoss(kind string) error {
 	if last == nil {
 		return errors.New("none of them was ever there")
 	}
-	return e.lostError(last, "minimal peers", errLapsed)
+	return e.lostError(last, "minimal peers", last.cause)
 }
 
 // destination finds the peer that a message is for. What opens a session waits for enough peers.

@@ -159,7 +159,7 @@ func (e *engine) tick() time.Time {
 		next = earlier(next, e.tickLink(l, now))
 	}
 	for _, p := range e.peers {
-		if p.present && p.out == nil && len(p.links) == 0 && !p.dialer.busy {
+		if p.expected() && p.out == nil && len(p.links) == 0 && !p.dialer.busy {
 			at := e.dials(p)
 			if at.After(now) {
 				next = earlier(next, at)
@@ -172,8 +172,8 @@ func (e *engine) tick() time.Time {
 			if now.Before(end) {
 				next = earlier(next, end)
 			} else {
-				p.lost = errLapsed
-				e.failAll(p, errLapsed)
+				p.lost = p.cause
+				e.failAll(p, p.cause)
 				e.changed()
 			}
 		}

@@ -199,6 +199,10 @@ func (e *engine) introducedBy(l *link, text []byte, delivered, consumed uint64) 
 // use sends to p over l from now on.
 func (e *engine) use(p *peer, l *link) {
 	p.out = l
+	if p.refused && p.lost == nil { // not for good
+		p.present, p.refused = true, false
+		e.roomFor(p)
+	}
 	p.outbox.rewind()
 	e.log.Debug("link in use", "peer", p.name(), "link", l.String())
 	e.flushSoon(p)

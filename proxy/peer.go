@@ -12,6 +12,8 @@ type peer struct {
 	present bool   // the store says that it is there
 	lost    error  // why it is not; nil while it is or may come back soon
 	away    time.Time
+	cause   error // why it is away
+	refused bool  // its address is: it is dialled on, for the store says that it is there
 	rejoins int
 	left    bool // it said goodbye
 
@@ -25,6 +27,9 @@ type peer struct {
 }
 
 func (p *peer) name() string { return p.rec.Name }
+
+// expected says whether there may be a link to the peer: its process is not known to have ended.
+func (p *peer) expected() bool { return p.present || p.refused && p.lost == nil }
 
 // where describes the peer's place for people.
 func (p *peer) where() string {
