@@ -51,6 +51,7 @@ type introduction struct {
 	Name   string `cbor:"1,keyasint"`
 	Type   string `cbor:"2,keyasint"`
 	Window int64  `cbor:"3,keyasint"`
+	Max    int64  `cbor:"4,keyasint"` // bytes of a body
 }
 
 // The steps of status frames.
@@ -108,7 +109,7 @@ func (e *engine) bind(l *link) bool {
 
 // introduce says who this is, and what it has of the peer's stream.
 func (e *engine) introduce(l *link) {
-	text, err := cbor.Marshal(introduction{e.self.Name, e.self.Type, e.window})
+	text, err := cbor.Marshal(introduction{e.self.Name, e.self.Type, e.window, e.maxMessage})
 	if err == nil {
 		err = e.control(l, transport.Status, stepIntroduction, text, &l.introSent)
 	}
@@ -173,6 +174,9 @@ func (e *engine) introducedBy(l *link, text []byte, delivered, consumed uint64) 
 	if i.Window < 1 {
 		return &WireError{"window", uint64(i.Window), "at least 1"}
 	}
+	if i.Max < 1 {
+		return &WireError{"largest body", uint64(i.Max), "at least 1"}
+	}
 	p := l.peer
 	if p == nil { // the store has not told of it yet, so its introduction has to wait
 		l.in.intro = &pendingIntro{
@@ -189,7 +193,8 @@ func (e *engine) introducedBy(l *link, text []byte, delivered, consumed uint64) 
 		return err
 	}
 	l.introduced = true
-	p.outbox.window = i.Window
+	p.outbox.window, p.outbox.maxBody = i.Window, i.Max
+	e.failLarge(p)
 	if p.out == nil {
 		e.use(p, l)
 	}

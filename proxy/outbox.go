@@ -12,6 +12,7 @@ type outgoing struct {
 	queue      *queue    // nil once it is settled
 
 	meta, body  []byte
+	largest     int64 // bytes of the body, compressed or not
 	sessionType SessionType
 	stage       Stage
 	session     ID
@@ -104,6 +105,7 @@ type outbox struct {
 	consumed  uint64
 	flying    int64 // bytes of requests on the stream and not consumed
 	window    int64 // how many the peer allows
+	maxBody   int64 // how large it allows a body to be; 0 while that is not known
 }
 
 // pick returns the message to send next, nil when there is none or the window is closed.
@@ -176,7 +178,7 @@ func (b *outbox) restart() (again int) {
 		o = next
 	}
 	b.requests.fresh, b.requests.unconsumed = b.requests.head, b.requests.head
-	b.current, b.resend = nil, nil
+	b.current, b.resend, b.maxBody = nil, nil, 0
 	b.seq, b.ordinal, b.delivered, b.consumed, b.flying = 0, 0, 0, 0, 0
 	return again
 }

@@ -79,6 +79,27 @@ func (f *inflow) overdue() bool {
 	return f.ackDue && (f.unacked >= ackMessages || f.unackedB >= ackBytes)
 }
 
+// tooLarge says whether the peer would refuse a message.
+func (p *peer) tooLarge(o *outgoing) bool {
+	return p.outbox.maxBody > 0 && o.largest > p.outbox.maxBody
+}
+
+func (p *peer) largeError(o *outgoing) error {
+	return &ArgumentError{"send", "body", fmt.Sprintf("%d bytes, and %s takes at most %d; "+
+		"see WithMaxMessage", o.largest, p.name(), p.outbox.maxBody)}
+}
+
+// failLarge fails what was sent to a peer before it told how much it takes.
+func (e *engine) failLarge(p *peer) {
+	for o := p.outbox.requests.head; o != nil; {
+		next := o.next
+		if !o.void && p.tooLarge(o) {
+			e.fail(o, p.largeError(o))
+		}
+		o = next
+	}
+}
+
 // post puts a message into the peer's outbox and sends what can be sent.
 func (e *engine) post(p *peer, o *outgoing) {
 	o.peer, o.posted = p, e.now()

@@ -326,14 +326,20 @@ func (p *Proxy) post(ctx context.Context, d *draft) error {
 	}
 	d.meta.kind, d.meta.bodyBytes = d.body.kind, uint64(len(data))
 	o := &outgoing{
-		peer: q, meta: d.meta.append(nil), body: data, sessionType: d.meta.sessionType,
-		stage: d.meta.stage, session: d.meta.session, message: d.meta.message, tag: d.meta.tag,
+		peer: q, meta: d.meta.append(nil), body: data, largest: int64(max(len(data), len(d.body.data))),
+		sessionType: d.meta.sessionType,
+		stage:       d.meta.stage, session: d.meta.session, message: d.meta.message, tag: d.meta.tag,
 		answer: d.meta.answer(),
 	}
 	if !o.answer {
 		if err := e.admit(ctx, q, o); err != nil {
 			return err
 		}
+	}
+	if q.tooLarge(o) {
+		return q.largeError(o)
+	}
+	if !o.answer {
 		e.open(o)
 	}
 	d.posted = o
