@@ -141,8 +141,7 @@ func (p *Proxy) Stats() Stats {
 		Inbox: e.length, Sessions: len(e.sessions), Outbox: map[string]int{},
 	}
 	for _, q := range e.peers {
-		s.Outbox[q.name()] = q.outbox.requests.messages + q.outbox.relayed.messages +
-			q.outbox.answers.messages
+		s.Outbox[q.name()] = q.outbox.requests.kept() + q.outbox.relayed.kept() + q.outbox.answers.kept()
 	}
 	return s
 }

@@ -16,6 +16,7 @@ const (
 	firstRedial    = 10 * time.Millisecond
 	lastRedial     = time.Second
 	fallbackToDial = time.Second // for who should be dialled, and is not
+	steadyTime     = time.Second // a link that lasts longer was a good one
 )
 
 var errNoAnswer = errors.New("no answer for " + dialTimeout.String())
@@ -28,7 +29,21 @@ type dialer struct {
 	busy  bool
 }
 
-func (d *dialer) connected() { d.pause, d.next = 0, time.Time{} }
+// again notes at now that the last link, opened at some time, is lost. One that did not last lets the
+// next dial wait longer, for a peer may break every link at once.
+func (d *dialer) again(opened, now time.Time) {
+	d.since, d.next = now, now
+	if now.Sub(opened) < steadyTime {
+		d.backOff(now)
+	} else {
+		d.pause = 0
+	}
+}
+
+func (d *dialer) backOff(now time.Time) {
+	d.pause = min(lastRedial, max(firstRedial, 2*d.pause))
+	d.next = now.Add(d.pause)
+}
 
 // dials says from when on this end has to open a link to p. Where both expect each other, the higher
 // incarnation does, so that there is one link and not two.
@@ -82,9 +97,7 @@ func (e *engine) notDialled(p *peer, r *record, err error) {
 	if e.closed || p.rec.Incarnation != r.Incarnation {
 		return
 	}
-	d := &p.dialer
-	d.pause = min(lastRedial, max(firstRedial, 2*d.pause))
-	d.next = e.now().Add(d.pause)
+	p.dialer.backOff(e.now())
 	e.log.Debug("no link", "peer", p.name(), "error", err)
 	if len(p.links) == 0 && refused(err) {
 		e.away(p, r, errors.Join(errRefused, err))
@@ -153,7 +166,7 @@ func (e *engine) tick() time.Time {
 	}
 	for _, p := range e.peers {
 		next = earlier(next, e.tickRelayed(p, now))
-		if p.present && e.wantsLink(p) && !p.dialer.busy {
+		if p.expected() && e.wantsLink(p) && !p.dialer.busy {
 			at := e.dials(p)
 			if at.After(now) {
 				next = earlier(next, at)
@@ -166,8 +179,8 @@ func (e *engine) tick() time.Time {
 			if now.Before(end) {
 				next = earlier(next, end)
 			} else {
-				p.lost = errLapsed
-				e.failAll(p, errLapsed)
+				p.lost = p.cause
+				e.failAll(p, p.cause)
 				e.changed()
 			}
 		}
@@ -199,10 +212,12 @@ func (e *engine) tickLink(l *link, now time.Time) time.Time {
 		e.broken(l, errSilent)
 		return now.Add(heartbeatTime)
 	}
-	if now.Sub(l.spoke) >= heartbeatTime && l.introduced {
+	if now.Sub(l.spoke) >= heartbeatTime {
 		l.spoke = now // tried, at least: a link that takes nothing now has more to send
-		if err := e.control(l, transport.Status, stepHeartbeat, nil, nil); err != nil {
-			e.broken(l, err)
+		if l.introduced {
+			if err := e.control(l, transport.Status, stepHeartbeat, nil, nil); err != nil {
+				e.broken(l, err)
+			}
 		}
 	}
 	return l.spoke.Add(heartbeatTime)

@@ -83,6 +83,7 @@ type receiver struct {
 // collector waits for one item for each of its slots.
 type collector struct {
 	waiter
+	final   bool // acknowledgements of tasks are not what it waits for
 	slots   []slot
 	missing int
 }
@@ -91,6 +92,7 @@ type collector struct {
 type slot struct {
 	session ID
 	peer    string
+	posted  bool // a message to that peer waits for this
 	item    *item
 }
 
@@ -132,6 +134,9 @@ func (e *engine) collected(it *item) bool {
 }
 
 func (c *collector) take(it *item) bool {
+	if c.final && it.message != nil && it.message.Stage == TaskReceive {
+		return false
+	}
 	for i := range c.slots {
 		s := &c.slots[i]
 		if s.item == nil && s.session == it.session && (s.peer == "" || s.peer == it.peer) {
@@ -141,6 +146,19 @@ func (c *collector) take(it *item) bool {
 		}
 	}
 	return false
+}
+
+// fill puts an item into a slot of a collector, unless something else was quicker.
+func (e *engine) fill(c *collector, i int, it *item) {
+	if c.slots[i].item != nil {
+		return
+	}
+	c.slots[i].item = it
+	c.missing--
+	if c.missing == 0 {
+		e.forget(c)
+		c.finish(nil)
+	}
 }
 
 // taken notes that the application gets an item.

@@ -203,6 +203,11 @@ func (e *engine) takeMeta(l *link) (int, error) {
 	if err := a.meta.parse(a.text, e.maxMessage); err != nil {
 		return n, err
 	}
+	if f := &l.peer.inflow; f.unconsumed > e.window && !a.duplicate && !a.meta.answer() {
+		return n, &WireError{
+			"bytes sent beyond what was received", uint64(f.unconsumed), fmt.Sprint("at most ", e.window),
+		}
+	}
 	a.known = true
 	if rest := uint64(a.left - n); a.meta.bodyBytes < rest {
 		return n, &WireError{"bytes behind a message", rest - a.meta.bodyBytes, "0"}

@@ -196,7 +196,8 @@ func WithWindow(bytes int64) Option {
 	}
 }
 
-// WithMaxMessage bounds the body of one message, in bytes, both ways.
+// WithMaxMessage bounds the body of one message, in bytes, both ways. A body that is larger than its
+// receiver takes is an error of the sender's call, or comes in the place of the reply.
 func WithMaxMessage(bytes int64) Option {
 	return func(c *config) error {
 		if bytes < 1 || bytes > 1<<40 {

@@ -12,6 +12,7 @@ type outgoing struct {
 	queue      *queue    // nil once it is settled
 
 	meta, body  []byte
+	largest     int64 // bytes of the body, compressed or not
 	sessionType SessionType
 	stage       Stage
 	session     ID
@@ -29,8 +30,11 @@ type outgoing struct {
 	ordinal  uint64 // among the requests
 	flight   int64  // what it counts for in the window
 	consumed bool
-	sent     int // bytes that the link has taken
-	step     uint32
+	// acknowledged: the peer's application has said that a task is under way.
+	acknowledged bool
+	again        bool // it was sent on a link before the one in use
+	sent         int  // bytes that the link has taken
+	step         uint32
 }
 
 func (o *outgoing) size() int64 { return int64(len(o.meta) + len(o.body)) }
@@ -41,8 +45,12 @@ type queue struct {
 	fresh      *outgoing // the first that is not on the stream yet
 	unconsumed *outgoing // the first on the stream that is not consumed, or fresh
 	messages   int
-	bytes      int64
+	voids      int   // of them
+	bytes      int64 // without the voids'
 }
+
+// kept is how many messages there are that somebody wants to arrive.
+func (q *queue) kept() int { return q.messages - q.voids }
 
 func (q *queue) push(o *outgoing) {
 	o.queue, o.prev, o.next = q, q.tail, nil
@@ -81,7 +89,11 @@ func (q *queue) remove(o *outgoing) {
 	}
 	o.queue, o.prev, o.next = nil, nil, nil
 	q.messages--
-	q.bytes -= o.size()
+	if o.void {
+		q.voids--
+	} else {
+		q.bytes -= o.size()
+	}
 }
 
 // outbox is what is kept for a peer, and the state of the stream to its incarnation.
@@ -97,14 +109,17 @@ type outbox struct {
 	consumed  uint64
 	flying    int64 // bytes of requests on the stream and not consumed
 	window    int64 // how many the peer allows
+	maxBody   int64 // how large it allows a body to be; 0 while that is not known
 }
 
 // pick returns the message to send next, nil when there is none or the window is closed.
 func (b *outbox) pick() *outgoing {
-	if len(b.resend) > 0 {
+	for len(b.resend) > 0 {
 		o := b.resend[0]
 		b.resend = b.resend[1:]
-		return o
+		if o.seq > b.delivered { // what was on a broken link may have come all the same
+			return o
+		}
 	}
 	o := b.answers.fresh
 	if o == nil {
@@ -132,6 +147,7 @@ func (b *outbox) rewind() {
 	for _, q := range []*queue{&b.answers, &b.requests} {
 		for o := q.head; o != nil && o != q.fresh; o = o.next {
 			if o.seq > b.delivered {
+				o.again = o.again || o.sent > 0
 				o.sent, o.step = 0, 0
 				b.resend = append(b.resend, o)
 			}
@@ -159,7 +175,8 @@ func (b *outbox) restart() (again int) {
 			if o.seq > 0 {
 				again++
 			}
-			o.seq, o.ordinal, o.consumed, o.sent, o.step = 0, 0, false, 0, 0
+			o.seq, o.ordinal, o.sent, o.step = 0, 0, 0, 0
+			o.consumed, o.acknowledged, o.again = false, false, false
 			o.stage = o.sessionType.request()
 		}
 		o = next
@@ -169,7 +186,7 @@ func (b *outbox) restart() (again int) {
 		b.direct(b.relayed.head)
 		again++
 	}
-	b.current, b.resend = nil, nil
+	b.current, b.resend, b.maxBody = nil, nil, 0
 	b.seq, b.ordinal, b.delivered, b.consumed, b.flying = 0, 0, 0, 0, 0
 	return again
 }
@@ -192,17 +209,19 @@ func (b *outbox) direct(o *outgoing) {
 // half-sent one has to be followed by the rest, so that is copied, for the sender's memory to be its
 // own again.
 func (b *outbox) makeVoid(o *outgoing) {
-	o.void = true
+	if !o.void {
+		o.void = true
+		o.queue.voids++
+		o.queue.bytes -= o.size()
+	}
 	if b.current == o && o.sent > 0 {
 		o.body = slices.Clone(o.body)
 		return
 	}
-	o.queue.bytes -= o.size()
 	m := meta{flags: flagVoid, session: o.session, message: o.message}
 	if o.answer {
 		m.flags |= flagReply
 		m.sessionType, m.stage = Task, TaskComplete
 	}
 	o.meta, o.body = m.append(nil), nil
-	o.queue.bytes += o.size()
 }

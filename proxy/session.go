@@ -49,7 +49,7 @@ func (e *engine) answered(p *peer, m *meta) bool {
 		return false
 	}
 	i := slices.IndexFunc(s.targets, func(o *outgoing) bool {
-		return o.peer == p && o.message == m.re
+		return o.peer == p && o.message == m.re && o.seq <= p.outbox.delivered
 	})
 	if i < 0 {
 		return false
@@ -66,8 +66,9 @@ func (e *engine) answered(p *peer, m *meta) bool {
 		return true
 	}
 	if m.stage == TaskReceive {
-		o.stage = TaskReceive
-		return true
+		first := !o.acknowledged
+		o.stage, o.acknowledged = TaskReceive, true
+		return first
 	}
 	e.settle(o, TaskComplete)
 	e.resolve(o)
@@ -132,7 +133,26 @@ func (e *engine) failAll(p *peer, cause error) {
 			o = next
 		}
 	}
+	e.failWaiting(p, cause)
 	e.roomFor(p)
+}
+
+// failWaiting ends the waits for replies to messages that a peer has received, which are settled when
+// they are not tasks: its process is gone, and will not reply.
+func (e *engine) failWaiting(p *peer, cause error) {
+	for id, list := range e.collectors {
+		if s := e.sessions[id]; s != nil && slices.ContainsFunc(s.targets,
+			func(o *outgoing) bool { return o.peer == p }) {
+			continue
+		}
+		for _, c := range slices.Clone(list) {
+			for i := range c.slots {
+				if s := &c.slots[i]; s.session == id && s.peer == p.name() && s.posted {
+					e.fill(c, i, &item{err: e.lostError(p, "wait for a reply", cause)})
+				}
+			}
+		}
+	}
 }
 
 // state describes how far a message has come, for people.
