@@ -15,6 +15,7 @@ COUNT       ?= 5
 FUZZTIME    ?= 30s
 HOSTS_FLAGS ?= -n 2
 BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
+RPC_FLAGS   ?= -rounds 5
 PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
 
 .PHONY: help
@@ -71,6 +72,12 @@ bench-peers: ## Tutti beside Open MPI, MPICH and Gloo; draws docs/allreduce.svg;
 	scripts/setup.sh openmpi-bin libopenmpi-dev mpich libmpich-dev libgloo-dev gcc g++
 	scripts/peers/run.sh $(PEERS_FLAGS)
 
+.PHONY: bench-rpc
+bench-rpc: ## package proxy beside gRPC-go and MARO's figures; RPC_FLAGS='-cases send -sizes 0'
+	@mkdir -p bin
+	go -C scripts/rpc build -o $(CURDIR)/bin/rpc .
+	bin/rpc $(RPC_FLAGS)
+
 .PHONY: bench-hosts
 bench-hosts: ## all collectives between two network namespaces as hosts (root); HOSTS_FLAGS='-rate 1gbit'
 	scripts/setup.sh iproute2
@@ -87,6 +94,7 @@ lint: ## format, vet on every platform, staticcheck, generated files
 	GOARCH=arm64 CGO_ENABLED=0 go vet ./...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet ./...
 	$(TOOL) staticcheck ./...
+	go -C scripts/rpc vet ./...
 	go mod verify
 	go -C tensor/kernelgen test -run TestCommittedFilesAreCurrent ./...
 
