@@ -94,7 +94,11 @@ func (p *peer) largeError(o *outgoing) error {
 func (e *engine) failLarge(p *peer) {
 	for o := p.outbox.requests.head; o != nil; {
 		next := o.next
-		if !o.void && p.tooLarge(o) {
+		switch {
+		case o.void || !p.tooLarge(o):
+		case o.relay: // the source will learn it by itself
+			e.giveUp(o)
+		default:
 			e.fail(o, p.largeError(o))
 		}
 		o = next

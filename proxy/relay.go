@@ -233,10 +233,14 @@ func (e *engine) handOn(m *meta, r *relay, to *errand, body []byte) {
 		return
 	}
 	next.relay = text
-	e.post(p, &outgoing{
-		peer: p, meta: next.append(nil), body: body, sessionType: m.sessionType, stage: m.stage,
-		session: m.session, message: m.message, tag: m.tag, relay: true,
-	})
+	o := &outgoing{
+		peer: p, meta: next.append(nil), body: body, largest: int64(max(m.bodyBytes, m.rawBytes)),
+		sessionType: m.sessionType, stage: m.stage, session: m.session, message: m.message, tag: m.tag,
+		relay: true,
+	}
+	if !p.tooLarge(o) { // else the source will learn it by itself
+		e.post(p, o)
+	}
 }
 
 // acquaint returns the peer of an errand, which may be one that this component did not know.
