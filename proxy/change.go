@@ -26,7 +26,6 @@ func (e *engine) apply(changes []change) {
 		switch {
 		case c.kind == superseded:
 			e.supersede(c.record)
-		case !e.related(&c.record):
 		case c.kind == left:
 			e.away(e.peers[c.record.Name], &c.record, errLeft)
 		case c.kind == lapsed:
@@ -53,7 +52,10 @@ func (e *engine) supersede(by record) {
 	for _, p := range e.peers {
 		e.failAll(p, e.superseded)
 	}
-	e.arrived(&item{err: e.superseded})
+	for len(e.receivers) > 0 { // who comes later is told by receive
+		e.arrived(&item{err: e.superseded})
+	}
+	e.changed()
 }
 
 // related says whether a component and this one are peers: one of them expects the other's type.
@@ -77,7 +79,8 @@ func (e *engine) here(r record) {
 		}
 	}
 	fresh := p.rec.Incarnation != r.Incarnation
-	p.rec, p.present, p.lost, p.left = r, true, nil, false
+	p.rec, p.present, p.lost, p.left, p.refused = r, true, nil, false, false
+	p.related = e.related(&r)
 	e.byIncarnation[r.Incarnation] = p
 	if fresh {
 		p.dialer = dialer{since: e.now()}
@@ -93,6 +96,7 @@ func (e *engine) comesBack(p *peer) bool {
 	for _, l := range slices.Clone(p.links) {
 		e.broken(l, errReplaced)
 	}
+	e.relayGone(p)
 	delete(e.byIncarnation, p.rec.Incarnation)
 	p.inflow = inflow{}
 	switch {
@@ -100,10 +104,11 @@ func (e *engine) comesBack(p *peer) bool {
 		e.failAll(p, errReplaced)
 		p.outbox = outbox{}
 	case e.rejoin.Max > 0 && p.rejoins > e.rejoin.Max:
-		p.present, p.lost = false, errRejoins
+		p.present, p.lost, p.cause, p.refused = false, errRejoins, errRejoins, false
 		e.failAll(p, errRejoins)
 		return false
 	}
+	e.failWaiting(p, errReplaced)
 	again := p.outbox.restart()
 	e.resent += uint64(again)
 	e.log.Info("peer has come back", "peer", p.name(), "times", p.rejoins, "sent again", again)
@@ -119,10 +124,12 @@ func (e *engine) away(p *peer, r *record, cause error) {
 		p.present, p.away = false, e.now()
 		e.log.Info("peer is away", "peer", p.name(), "cause", cause)
 	}
+	p.cause, p.refused = cause, errors.Is(cause, errRefused)
 	if e.rejoin == nil {
 		p.lost = cause
 		e.failAll(p, cause)
 	}
+	e.relayGone(p)
 	e.changed()
 }
 
@@ -169,7 +176,7 @@ func (e *engine) until(ctx context.Context, met func() bool) error {
 func (e *engine) ofType(kind string) []*peer {
 	var list []*peer
 	for _, q := range e.peers {
-		if q.present && q.rec.Type == kind {
+		if q.present && q.related && q.rec.Type == kind {
 			list = append(list, q)
 		}
 	}
@@ -188,7 +195,7 @@ func (e *engine) quorum(ctx context.Context, kind string) error {
 		return nil
 	}
 	need := e.rejoin.Minimal[kind]
-	met := func() bool { return len(e.ofType(kind)) >= need }
+	met := func() bool { return len(e.ofType(kind)) >= need || e.superseded != nil }
 	if met() {
 		return nil
 	}
@@ -197,6 +204,8 @@ func (e *engine) quorum(ctx context.Context, kind string) error {
 	defer cancel()
 	err := e.until(bounded, met)
 	switch {
+	case e.superseded != nil:
+		return e.superseded
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooFew):
@@ -224,11 +233,11 @@ func (e *engine) lastLoss(kind string) error {
 	if last == nil {
 		return errors.New("none of them was ever there")
 	}
-	return e.lostError(last, "minimal peers", errLapsed)
+	return e.lostError(last, "minimal peers", last.cause)
 }
 
-// destination finds the peer that a message is for.
-func (e *engine) destination(ctx context.Context, name string) (*peer, error) {
+// destination finds the peer that a message is for. What opens a session waits for enough peers.
+func (e *engine) destination(ctx context.Context, name string, opens bool) (*peer, error) {
 	if e.closing {
 		return nil, ErrClosed
 	}
@@ -236,11 +245,13 @@ func (e *engine) destination(ctx context.Context, name string) (*peer, error) {
 		return nil, err
 	}
 	p := e.peers[name]
-	if p == nil {
+	if p == nil || !p.related && p.present {
 		return nil, &UnknownPeerError{Self: e.self.Name, Destination: name, Known: e.names()}
 	}
-	if err := e.quorum(ctx, p.rec.Type); err != nil {
-		return nil, err
+	if opens {
+		if err := e.quorum(ctx, p.rec.Type); err != nil {
+			return nil, err
+		}
 	}
 	if p.lost != nil {
 		return nil, e.lostError(p, "send", p.lost)
@@ -261,13 +272,20 @@ func (e *engine) admit(ctx context.Context, p *peer, o *outgoing) error {
 				return full
 			}
 			oldest := p.outbox.requests.head
+			for oldest.void { // one that is given up is kept for its number alone
+				oldest = oldest.next
+			}
 			full.Message = oldest.message
 			e.fail(oldest, full)
 			continue
 		}
 		w := newWaiter()
 		p.rooms = append(p.rooms, &w)
-		if err := e.wait(ctx, &w); err != nil {
+		err := e.wait(ctx, &w)
+		if e.superseded != nil {
+			return e.superseded
+		}
+		if err != nil {
 			p.rooms = slices.DeleteFunc(p.rooms, func(x *waiter) bool { return x == &w })
 			return &WaitError{
 				Self: e.self.Name, Phase: "room in the outbox", Waiting: []string{p.name()},
@@ -284,7 +302,7 @@ func (e *engine) admit(ctx context.Context, p *peer, o *outgoing) error {
 func (e *engine) full(p *peer, o *outgoing) *BackpressureError {
 	q := &p.outbox.requests
 	return &BackpressureError{
-		Self: e.self.Name, Peer: p.name(), Messages: q.messages, Bytes: q.bytes, Policy: e.rejoin.Policy,
+		Self: e.self.Name, Peer: p.name(), Messages: q.kept(), Bytes: q.bytes, Policy: e.rejoin.Policy,
 		Message: o.message, Remedy: "wait for the peer to come back, or raise the bounds (WithRejoin)",
 	}
 }

@@ -65,7 +65,7 @@ func (e *engine) undelivered() map[string]int {
 			continue
 		}
 		n := 0
-		for _, q := range []*queue{&p.outbox.answers, &p.outbox.requests} {
+		for _, q := range []*queue{&p.outbox.answers, &p.outbox.requests, &p.outbox.relayed} {
 			for o := q.head; o != nil; o = o.next {
 				if !o.void && (o.seq == 0 || o.seq > p.outbox.delivered) {
 					n++
@@ -141,7 +141,7 @@ func (p *Proxy) Stats() Stats {
 		Inbox: e.length, Sessions: len(e.sessions), Outbox: map[string]int{},
 	}
 	for _, q := range e.peers {
-		s.Outbox[q.name()] = q.outbox.requests.messages + q.outbox.answers.messages
+		s.Outbox[q.name()] = q.outbox.requests.kept() + q.outbox.relayed.kept() + q.outbox.answers.kept()
 	}
 	return s
 }

@@ -16,6 +16,7 @@ const (
 	firstRedial    = 10 * time.Millisecond
 	lastRedial     = time.Second
 	fallbackToDial = time.Second // for who should be dialled, and is not
+	steadyTime     = time.Second // a link that lasts longer was a good one
 )
 
 var errNoAnswer = errors.New("no answer for " + dialTimeout.String())
@@ -28,7 +29,21 @@ type dialer struct {
 	busy  bool
 }
 
-func (d *dialer) connected() { d.pause, d.next = 0, time.Time{} }
+// again notes at now that the last link, opened at some time, is lost. One that did not last lets the
+// next dial wait longer, for a peer may break every link at once.
+func (d *dialer) again(opened, now time.Time) {
+	d.since, d.next = now, now
+	if now.Sub(opened) < steadyTime {
+		d.backOff(now)
+	} else {
+		d.pause = 0
+	}
+}
+
+func (d *dialer) backOff(now time.Time) {
+	d.pause = min(lastRedial, max(firstRedial, 2*d.pause))
+	d.next = now.Add(d.pause)
+}
 
 // dials says from when on this end has to open a link to p. Where both expect each other, the higher
 // incarnation does, so that there is one link and not two.
@@ -36,13 +51,19 @@ func (e *engine) dials(p *peer) time.Time {
 	_, wanted := e.expect[p.rec.Type]
 	mutual := slices.Contains(p.rec.Expects, e.self.Type)
 	start := p.dialer.since
-	if mutual && (!wanted || e.self.Incarnation < p.rec.Incarnation) {
+	if p.related && mutual && (!wanted || e.self.Incarnation < p.rec.Incarnation) {
 		start = start.Add(fallbackToDial)
 	}
 	if p.dialer.next.After(start) {
 		return p.dialer.next
 	}
 	return start
+}
+
+// wantsLink says whether there should be a link to p, and is none. With one that is known because of a
+// relay only there has to be something to send.
+func (e *engine) wantsLink(p *peer) bool {
+	return p.out == nil && len(p.links) == 0 && (p.related || p.outbox.requests.head != nil)
 }
 
 // dial opens a link to p in the background.
@@ -76,9 +97,7 @@ func (e *engine) notDialled(p *peer, r *record, err error) {
 	if e.closed || p.rec.Incarnation != r.Incarnation {
 		return
 	}
-	d := &p.dialer
-	d.pause = min(lastRedial, max(firstRedial, 2*d.pause))
-	d.next = e.now().Add(d.pause)
+	p.dialer.backOff(e.now())
 	e.log.Debug("no link", "peer", p.name(), "error", err)
 	if len(p.links) == 0 && refused(err) {
 		e.away(p, r, errors.Join(errRefused, err))
@@ -146,7 +165,8 @@ func (e *engine) tick() time.Time {
 		next = earlier(next, e.tickLink(l, now))
 	}
 	for _, p := range e.peers {
-		if p.present && p.out == nil && len(p.links) == 0 && !p.dialer.busy {
+		next = earlier(next, e.tickRelayed(p, now))
+		if p.expected() && e.wantsLink(p) && !p.dialer.busy {
 			at := e.dials(p)
 			if at.After(now) {
 				next = earlier(next, at)
@@ -159,8 +179,8 @@ func (e *engine) tick() time.Time {
 			if now.Before(end) {
 				next = earlier(next, end)
 			} else {
-				p.lost = errLapsed
-				e.failAll(p, errLapsed)
+				p.lost = p.cause
+				e.failAll(p, p.cause)
 				e.changed()
 			}
 		}
@@ -192,10 +212,12 @@ func (e *engine) tickLink(l *link, now time.Time) time.Time {
 		e.broken(l, errSilent)
 		return now.Add(heartbeatTime)
 	}
-	if now.Sub(l.spoke) >= heartbeatTime && l.introduced {
+	if now.Sub(l.spoke) >= heartbeatTime {
 		l.spoke = now // tried, at least: a link that takes nothing now has more to send
-		if err := e.control(l, transport.Status, stepHeartbeat, nil, nil); err != nil {
-			e.broken(l, err)
+		if l.introduced {
+			if err := e.control(l, transport.Status, stepHeartbeat, nil, nil); err != nil {
+				e.broken(l, err)
+			}
 		}
 	}
 	return l.spoke.Add(heartbeatTime)

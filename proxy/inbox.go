@@ -17,7 +17,8 @@ type item struct {
 	rawBytes    uint64
 }
 
-func newItem(e *engine, p *peer, m *meta, body []byte, in inbound) *item {
+func newItem(e *engine, m *meta, body []byte, in inbound) *item {
+	p := in.peer
 	destination := e.self.Name
 	if m.flags&flagBroadcast != 0 {
 		destination = e.self.Type
@@ -82,6 +83,7 @@ type receiver struct {
 // collector waits for one item for each of its slots.
 type collector struct {
 	waiter
+	final   bool // acknowledgements of tasks are not what it waits for
 	slots   []slot
 	missing int
 }
@@ -90,6 +92,7 @@ type collector struct {
 type slot struct {
 	session ID
 	peer    string
+	posted  bool // a message to that peer waits for this
 	item    *item
 }
 
@@ -131,6 +134,9 @@ func (e *engine) collected(it *item) bool {
 }
 
 func (c *collector) take(it *item) bool {
+	if c.final && it.message != nil && it.message.Stage == TaskReceive {
+		return false
+	}
 	for i := range c.slots {
 		s := &c.slots[i]
 		if s.item == nil && s.session == it.session && (s.peer == "" || s.peer == it.peer) {
@@ -140,6 +146,19 @@ func (c *collector) take(it *item) bool {
 		}
 	}
 	return false
+}
+
+// fill puts an item into a slot of a collector, unless something else was quicker.
+func (e *engine) fill(c *collector, i int, it *item) {
+	if c.slots[i].item != nil {
+		return
+	}
+	c.slots[i].item = it
+	c.missing--
+	if c.missing == 0 {
+		e.forget(c)
+		c.finish(nil)
+	}
 }
 
 // taken notes that the application gets an item.
@@ -152,8 +171,12 @@ func (e *engine) taken(it *item) {
 
 // consumed tells the peer that a request was received, unless it has died since.
 func (e *engine) consumed(in *inbound) {
-	p := in.peer
-	if in.ordinal == 0 || p.rec.Incarnation != in.incarnation {
+	if in.relayed {
+		in.relayed = false
+		e.confirm(in, true)
+	}
+	p := in.stream
+	if in.ordinal == 0 || p.rec.Incarnation != in.streamInc {
 		return
 	}
 	p.inflow.consume(in.ordinal, in.size)

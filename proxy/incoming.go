@@ -203,6 +203,11 @@ func (e *engine) takeMeta(l *link) (int, error) {
 	if err := a.meta.parse(a.text, e.maxMessage); err != nil {
 		return n, err
 	}
+	if f := &l.peer.inflow; f.unconsumed > e.window && !a.duplicate && !a.meta.answer() {
+		return n, &WireError{
+			"bytes sent beyond what was received", uint64(f.unconsumed), fmt.Sprint("at most ", e.window),
+		}
+	}
 	a.known = true
 	if rest := uint64(a.left - n); a.meta.bodyBytes < rest {
 		return n, &WireError{"bytes behind a message", rest - a.meta.bodyBytes, "0"}
@@ -260,8 +265,9 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	e.receivedMessages++
 	e.receivedBytes += uint64(size)
 	in := inbound{
-		proxy: e.proxy, peer: p, incarnation: p.rec.Incarnation, failed: m.flags&flagFailure != 0,
-		stage: m.stage, size: size,
+		proxy: e.proxy, peer: p, incarnation: p.rec.Incarnation, stream: p, streamInc: p.rec.Incarnation,
+		kind: m.sessionType, session: m.session, message: m.message,
+		failed: m.flags&flagFailure != 0, stage: m.stage, size: size,
 	}
 	if m.flags&flagReply != 0 {
 		in.re = m.re
@@ -274,20 +280,27 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	switch {
 	case m.flags&flagVoid != 0:
 		e.consumed(&in)
+	case m.flags&(flagRelay|flagAgain) != 0 && !e.relayed(m, body, &in):
+		e.duplicates++
+		e.consumed(&in)
 	case m.answer():
 		if !e.answered(p, m) {
 			e.late++
 			return
 		}
-		e.arrived(newItem(e, p, m, body, in))
+		if m.flags&flagReceipt == 0 {
+			e.arrived(newItem(e, m, body, in))
+		}
 	default:
-		e.arrived(newItem(e, p, m, body, in))
+		e.arrived(newItem(e, m, body, in))
 	}
 	if f.overdue() {
 		e.flushSoon(p)
 	}
 }
 
-// answer says whether a message ends, or moves, a task: it is not bounded by the window but by the
-// tasks that were sent.
-func (m *meta) answer() bool { return m.flags&flagReply != 0 && m.sessionType == Task }
+// answer says whether a message ends, or moves, a session: it is not bounded by the window but by what
+// was sent.
+func (m *meta) answer() bool {
+	return m.flags&flagReply != 0 && (m.sessionType == Task || m.flags&flagReceipt != 0)
+}

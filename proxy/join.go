@@ -110,6 +110,9 @@ func (c *config) record() (record, error) {
 	if err != nil {
 		return record{}, err
 	}
+	if c.hostID != "" {
+		id = c.hostID
+	}
 	r := record{
 		Name: c.name, Type: c.kind, Incarnation: newIncarnation(), Instance: newID().String(),
 		Driver: c.driver.Name(), Host: host, HostID: id, PID: os.Getpid(), Started: time.Now(),
@@ -125,7 +128,7 @@ func (e *engine) assemble(ctx context.Context) error {
 	started := time.Now()
 	connected := func(kind string) (n int) {
 		for _, q := range e.peers {
-			if q.present && q.out != nil && q.rec.Type == kind {
+			if q.present && q.related && q.out != nil && q.rec.Type == kind {
 				n++
 			}
 		}

@@ -19,6 +19,15 @@ const (
 	strangerTime  = 15 * time.Second
 )
 
+// maxLinks bounds the links of one peer; there are two when both ends dial at once. maxStrangers bounds
+// those that are nobody's yet.
+const (
+	maxLinks     = 4
+	maxStrangers = 1 << 10
+)
+
+var errTooMany = errors.New("there are too many newer connections like it")
+
 // link is a connection to one incarnation.
 type link struct {
 	transport.Link
@@ -42,6 +51,7 @@ type introduction struct {
 	Name   string `cbor:"1,keyasint"`
 	Type   string `cbor:"2,keyasint"`
 	Window int64  `cbor:"3,keyasint"`
+	Max    int64  `cbor:"4,keyasint"` // bytes of a body
 }
 
 // The steps of status frames.
@@ -66,8 +76,18 @@ func (e *engine) attach(t transport.Link) {
 	now := e.now()
 	l := &link{Link: t, incarnation: t.Peer(), opened: now, heard: now, spoke: now}
 	e.links = append(e.links, l)
-	if !e.bind(l) {
-		e.wantRoster()
+	if e.bind(l) {
+		return
+	}
+	e.wantRoster()
+	var strangers []*link
+	for _, x := range e.links {
+		if x.peer == nil {
+			strangers = append(strangers, x)
+		}
+	}
+	if len(strangers) > maxStrangers {
+		e.broken(strangers[0], errTooMany)
 	}
 }
 
@@ -80,12 +100,16 @@ func (e *engine) bind(l *link) bool {
 	l.peer = p
 	p.links = append(p.links, l)
 	e.introduce(l)
+	if len(p.links) > maxLinks {
+		i := slices.IndexFunc(p.links, func(x *link) bool { return x != p.out })
+		e.broken(p.links[i], errTooMany)
+	}
 	return true
 }
 
 // introduce says who this is, and what it has of the peer's stream.
 func (e *engine) introduce(l *link) {
-	text, err := cbor.Marshal(introduction{e.self.Name, e.self.Type, e.window})
+	text, err := cbor.Marshal(introduction{e.self.Name, e.self.Type, e.window, e.maxMessage})
 	if err == nil {
 		err = e.control(l, transport.Status, stepIntroduction, text, &l.introSent)
 	}
@@ -150,6 +174,9 @@ func (e *engine) introducedBy(l *link, text []byte, delivered, consumed uint64) 
 	if i.Window < 1 {
 		return &WireError{"window", uint64(i.Window), "at least 1"}
 	}
+	if i.Max < 1 {
+		return &WireError{"largest body", uint64(i.Max), "at least 1"}
+	}
 	p := l.peer
 	if p == nil { // the store has not told of it yet, so its introduction has to wait
 		l.in.intro = &pendingIntro{
@@ -166,7 +193,8 @@ func (e *engine) introducedBy(l *link, text []byte, delivered, consumed uint64) 
 		return err
 	}
 	l.introduced = true
-	p.outbox.window = i.Window
+	p.outbox.window, p.outbox.maxBody = i.Window, i.Max
+	e.failLarge(p)
 	if p.out == nil {
 		e.use(p, l)
 	}
@@ -176,8 +204,11 @@ func (e *engine) introducedBy(l *link, text []byte, delivered, consumed uint64) 
 // use sends to p over l from now on.
 func (e *engine) use(p *peer, l *link) {
 	p.out = l
+	if p.refused && p.lost == nil { // not for good
+		p.present, p.refused = true, false
+		e.roomFor(p)
+	}
 	p.outbox.rewind()
-	p.dialer.connected()
 	e.log.Debug("link in use", "peer", p.name(), "link", l.String())
 	e.flushSoon(p)
 	e.changed()
@@ -207,6 +238,9 @@ func (e *engine) broken(l *link, cause error) {
 		if i := slices.IndexFunc(p.links, func(x *link) bool { return x.introduced }); i >= 0 {
 			e.use(p, p.links[i])
 		}
+	}
+	if len(p.links) == 0 {
+		p.dialer.again(l.opened, e.now())
 	}
 	e.changed()
 }

@@ -12,13 +12,17 @@ type outgoing struct {
 	queue      *queue    // nil once it is settled
 
 	meta, body  []byte
+	largest     int64 // bytes of the body, compressed or not
 	sessionType SessionType
 	stage       Stage
 	session     ID
 	message     ID
 	tag         string
-	answer      bool // it ends a task: delivery settles it
-	void        bool // given up, yet its number on the stream is taken
+	answer      bool    // it ends a task: delivery settles it
+	relay       bool    // it is another component's, which settles it with the receiver
+	path        []*peer // through which it reaches the peer, when relays bring it
+	arrived     bool    // the peer has said that a relay brought it
+	void        bool    // given up, yet its number on the stream is taken
 	posted      time.Time
 
 	// On the stream to the peer's incarnation; a new incarnation begins at zero.
@@ -26,8 +30,11 @@ type outgoing struct {
 	ordinal  uint64 // among the requests
 	flight   int64  // what it counts for in the window
 	consumed bool
-	sent     int // bytes that the link has taken
-	step     uint32
+	// acknowledged: the peer's application has said that a task is under way.
+	acknowledged bool
+	again        bool // it was sent on a link before the one in use
+	sent         int  // bytes that the link has taken
+	step         uint32
 }
 
 func (o *outgoing) size() int64 { return int64(len(o.meta) + len(o.body)) }
@@ -38,8 +45,12 @@ type queue struct {
 	fresh      *outgoing // the first that is not on the stream yet
 	unconsumed *outgoing // the first on the stream that is not consumed, or fresh
 	messages   int
-	bytes      int64
+	voids      int   // of them
+	bytes      int64 // without the voids'
 }
+
+// kept is how many messages there are that somebody wants to arrive.
+func (q *queue) kept() int { return q.messages - q.voids }
 
 func (q *queue) push(o *outgoing) {
 	o.queue, o.prev, o.next = q, q.tail, nil
@@ -78,12 +89,17 @@ func (q *queue) remove(o *outgoing) {
 	}
 	o.queue, o.prev, o.next = nil, nil, nil
 	q.messages--
-	q.bytes -= o.size()
+	if o.void {
+		q.voids--
+	} else {
+		q.bytes -= o.size()
+	}
 }
 
 // outbox is what is kept for a peer, and the state of the stream to its incarnation.
 type outbox struct {
 	requests, answers queue
+	relayed           queue       // requests that relays bring: they are not on the stream
 	resend            []*outgoing // on the stream, to be sent again on a new link, in order
 	current           *outgoing   // of which the link has taken a part
 
@@ -93,19 +109,22 @@ type outbox struct {
 	consumed  uint64
 	flying    int64 // bytes of requests on the stream and not consumed
 	window    int64 // how many the peer allows
+	maxBody   int64 // how large it allows a body to be; 0 while that is not known
 }
 
 // pick returns the message to send next, nil when there is none or the window is closed.
 func (b *outbox) pick() *outgoing {
-	if len(b.resend) > 0 {
+	for len(b.resend) > 0 {
 		o := b.resend[0]
 		b.resend = b.resend[1:]
-		return o
+		if o.seq > b.delivered { // what was on a broken link may have come all the same
+			return o
+		}
 	}
 	o := b.answers.fresh
 	if o == nil {
 		o = b.requests.fresh
-		if o == nil || b.flying > 0 && b.flying+o.size() > b.window {
+		if o == nil || b.relayed.tail != nil && !b.relayed.tail.arrived || b.flying > 0 && b.flying+o.size() > b.window {
 			return nil
 		}
 	}
@@ -128,6 +147,7 @@ func (b *outbox) rewind() {
 	for _, q := range []*queue{&b.answers, &b.requests} {
 		for o := q.head; o != nil && o != q.fresh; o = o.next {
 			if o.seq > b.delivered {
+				o.again = o.again || o.sent > 0
 				o.sent, o.step = 0, 0
 				b.resend = append(b.resend, o)
 			}
@@ -149,38 +169,59 @@ func (b *outbox) restart() (again int) {
 	}
 	for o := b.requests.head; o != nil; {
 		next := o.next
-		if o.void {
+		if o.void || o.relay {
 			b.requests.remove(o)
 		} else {
 			if o.seq > 0 {
 				again++
 			}
-			o.seq, o.ordinal, o.consumed, o.sent, o.step = 0, 0, false, 0, 0
+			o.seq, o.ordinal, o.sent, o.step = 0, 0, 0, 0
+			o.consumed, o.acknowledged, o.again = false, false, false
 			o.stage = o.sessionType.request()
 		}
 		o = next
 	}
 	b.requests.fresh, b.requests.unconsumed = b.requests.head, b.requests.head
-	b.current, b.resend = nil, nil
+	for b.relayed.head != nil {
+		b.direct(b.relayed.head)
+		again++
+	}
+	b.current, b.resend, b.maxBody = nil, nil, 0
 	b.seq, b.ordinal, b.delivered, b.consumed, b.flying = 0, 0, 0, 0, 0
 	return again
+}
+
+// idle says whether the peer has everything that was sent to it, so that what a relay brings can't
+// overtake anything.
+func (b *outbox) idle() bool {
+	return b.current == nil && len(b.resend) == 0 && b.requests.fresh == nil && b.answers.fresh == nil &&
+		b.seq == b.delivered && (b.relayed.tail == nil || b.relayed.tail.arrived)
+}
+
+// direct sends a message that relays should have brought on the stream.
+func (b *outbox) direct(o *outgoing) {
+	b.relayed.remove(o)
+	o.meta[3] |= flagAgain
+	b.requests.push(o)
 }
 
 // makeVoid turns a message that is given up into one that only keeps its number. What the link has of a
 // half-sent one has to be followed by the rest, so that is copied, for the sender's memory to be its
 // own again.
 func (b *outbox) makeVoid(o *outgoing) {
-	o.void = true
+	if !o.void {
+		o.void = true
+		o.queue.voids++
+		o.queue.bytes -= o.size()
+	}
 	if b.current == o && o.sent > 0 {
 		o.body = slices.Clone(o.body)
 		return
 	}
-	o.queue.bytes -= o.size()
 	m := meta{flags: flagVoid, session: o.session, message: o.message}
 	if o.answer {
 		m.flags |= flagReply
 		m.sessionType, m.stage = Task, TaskComplete
 	}
 	o.meta, o.body = m.append(nil), nil
-	o.queue.bytes += o.size()
 }

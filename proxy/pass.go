@@ -29,6 +29,7 @@ type traffic struct {
 	watchers      []*watcher
 	sessions      map[ID]*session
 	header        transport.Header // scratch for the frame being sent
+	seen          seen
 	clock         time.Time
 	members       atomic.Pointer[members] // for those who do not have the turn
 	inbox

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -9,8 +10,11 @@ import (
 type peer struct {
 	rec     record // of the incarnation that is, or was last, there
 	present bool   // the store says that it is there
+	related bool   // one of both expects the other's type; else it is known because of a relay
 	lost    error  // why it is not; nil while it is or may come back soon
 	away    time.Time
+	cause   error // why it is away
+	refused bool  // its address is: it is dialled on, for the store says that it is there
 	rejoins int
 	left    bool // it said goodbye
 
@@ -24,6 +28,9 @@ type peer struct {
 }
 
 func (p *peer) name() string { return p.rec.Name }
+
+// expected says whether there may be a link to the peer: its process is not known to have ended.
+func (p *peer) expected() bool { return p.present || p.refused && p.lost == nil }
 
 // where describes the peer's place for people.
 func (p *peer) where() string {
@@ -73,6 +80,31 @@ func (f *inflow) overdue() bool {
 	return f.ackDue && (f.unacked >= ackMessages || f.unackedB >= ackBytes)
 }
 
+// tooLarge says whether the peer would refuse a message.
+func (p *peer) tooLarge(o *outgoing) bool {
+	return p.outbox.maxBody > 0 && o.largest > p.outbox.maxBody
+}
+
+func (p *peer) largeError(o *outgoing) error {
+	return &ArgumentError{"send", "body", fmt.Sprintf("%d bytes, and %s takes at most %d; "+
+		"see WithMaxMessage", o.largest, p.name(), p.outbox.maxBody)}
+}
+
+// failLarge fails what was sent to a peer before it told how much it takes.
+func (e *engine) failLarge(p *peer) {
+	for o := p.outbox.requests.head; o != nil; {
+		next := o.next
+		switch {
+		case o.void || !p.tooLarge(o):
+		case o.relay: // the source will learn it by itself
+			e.giveUp(o)
+		default:
+			e.fail(o, p.largeError(o))
+		}
+		o = next
+	}
+}
+
 // post puts a message into the peer's outbox and sends what can be sent.
 func (e *engine) post(p *peer, o *outgoing) {
 	o.peer, o.posted = p, e.now()
@@ -97,12 +129,28 @@ func (e *engine) settle(o *outgoing, stage Stage) {
 		e.flushSoon(p)
 	}
 	o.queue.remove(o)
+	e.giveBack(p, o)
 	o.stage = stage
 	e.roomFor(p)
 }
 
+// giveBack ends that a link reads a message that is settled. Most have left by then; one that is sent
+// a second time may be under way still, when the peer says that it has it from a link before.
+func (e *engine) giveBack(p *peer, o *outgoing) {
+	switch {
+	case p.outbox.current != o:
+	case o.sent == 0:
+		p.outbox.current = nil
+	default:
+		o.body = slices.Clone(o.body) // the rest has to follow
+	}
+	if o.again && o.sent > 0 && p.out != nil && p.out.taken > p.out.done {
+		p.out.Reclaim()
+	}
+}
+
 // giveUp ends the life of a message that nobody waits for any more, and gives its memory back to the
-// sender.
+// sender. One that the peer has, or will have, goes on to count in its window until it is consumed.
 func (e *engine) giveUp(o *outgoing) {
 	if o.queue == nil || o.void {
 		return
@@ -110,7 +158,7 @@ func (e *engine) giveUp(o *outgoing) {
 	p := o.peer
 	lent := o.sent > 0
 	switch {
-	case o.seq == 0 || o.seq <= p.outbox.delivered:
+	case o.seq == 0 || o.consumed || o.answer && o.seq <= p.outbox.delivered:
 		e.settle(o, o.stage)
 	default:
 		p.outbox.makeVoid(o)
@@ -141,6 +189,9 @@ func (e *engine) acknowledged(p *peer, delivered, consumed uint64) error {
 	if consumed > b.consumed {
 		b.consumed = consumed
 		for o := b.requests.unconsumed; o != nil && o.ordinal > 0 && o.ordinal <= consumed; {
+			if o.seq > b.delivered {
+				return &WireError{"requests consumed", consumed, "no more than were delivered"}
+			}
 			next := o.next
 			b.requests.unconsumed = next
 			if !o.consumed {
@@ -174,9 +225,10 @@ func (e *engine) roomFor(p *peer) {
 
 // room says whether one more message can be kept for a peer.
 func (e *engine) room(p *peer) bool {
-	q := &p.outbox.requests
+	q, r := &p.outbox.requests, &p.outbox.relayed
+	messages, bytes, kept := q.messages+r.messages, q.bytes+r.bytes, q.kept()+r.kept()
 	if p.present || e.rejoin == nil {
-		return q.messages < maxUnsettledMessages && (q.bytes < maxUnsettledBytes || q.messages == 0)
+		return messages < maxUnsettledMessages && (bytes < maxUnsettledBytes || kept == 0)
 	}
-	return q.messages < e.rejoin.CacheMessages && (q.bytes < e.rejoin.CacheBytes || q.messages == 0)
+	return kept < e.rejoin.CacheMessages && (bytes < e.rejoin.CacheBytes || kept == 0)
 }

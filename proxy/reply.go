@@ -9,8 +9,9 @@ func (p *Proxy) Reply(ctx context.Context, m *Message, tag string, body any) err
 	return p.reply(ctx, "Reply", m, tag, body, TaskComplete, 0)
 }
 
-// Acknowledge tells the sender of a task that it is under way, before Reply completes it. The proxies
-// themselves tell each other when a message is received; this is for a body.
+// Acknowledge tells the sender of a task, once, that it is under way, before Reply completes it. The
+// proxies themselves tell each other when a message is received; this is for a body. The sender gets
+// it from Receive or ReceiveByID, as a message of stage TaskReceive; Send goes on to wait.
 func (p *Proxy) Acknowledge(ctx context.Context, m *Message, tag string, body any) error {
 	return p.reply(ctx, "Acknowledge", m, tag, body, TaskReceive, 0)
 }
@@ -18,6 +19,9 @@ func (p *Proxy) Acknowledge(ctx context.Context, m *Message, tag string, body an
 // ReplyError answers m with an error, which the sender gets as a *RemoteError in the place of a reply.
 // It completes a task.
 func (p *Proxy) ReplyError(ctx context.Context, m *Message, cause error) error {
+	if cause == nil {
+		return &ArgumentError{"ReplyError", "cause", "it is nil; use Reply"}
+	}
 	return p.reply(ctx, "ReplyError", m, "", cause.Error(), TaskComplete, flagFailure)
 }
 
@@ -51,14 +55,20 @@ func (p *Proxy) reply(ctx context.Context, call string, m *Message, tag string, 
 	e := p.e
 	e.enter()
 	defer e.leave()
-	if err := m.inbound.advance(m, to, call); err != nil {
+	in := m.inbound
+	stage := in.stage
+	if err := in.advance(m, to, call); err != nil {
 		return err
 	}
-	if q := m.inbound.peer; q.rec.Incarnation != m.inbound.incarnation {
+	if in.peer.rec.Incarnation != in.incarnation {
 		e.late++ // who asked is gone, and with it the session
 		return nil
 	}
-	return p.post(ctx, d)
+	if err := p.post(ctx, d); err != nil {
+		in.stage = stage // nothing was sent
+		return err
+	}
+	return nil
 }
 
 // advance moves the session of a received task along, if that is allowed.
@@ -74,6 +84,8 @@ func (in *inbound) advance(m *Message, to Stage, step string) error {
 	switch {
 	case in.re != (ID{}):
 		return refuse("the message is itself a reply")
+	case to == TaskReceive && in.stage == TaskReceive:
+		return refuse("a task is acknowledged once")
 	case in.stage == TaskComplete:
 		return refuse("a task is completed once")
 	}

@@ -178,12 +178,12 @@ func (r *roster) byIncarnation(incarnation int) (record, bool) {
 }
 
 // watchAlso adds types whose members are to be seen, and returns at once; refresh waits for them.
-// What cannot be the name of a type is ignored.
+// What cannot be the name of a type is ignored, and so are types beyond maxTypes.
 func (r *roster) watchAlso(types ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, kind := range types {
-		if validName(kind) && !slices.Contains(r.types, kind) {
+		if validName(kind) && len(r.types) < maxTypes && !slices.Contains(r.types, kind) {
 			r.types = append(r.types, kind)
 		}
 	}

@@ -14,8 +14,9 @@ import (
 // Limits of one look.
 const (
 	maxRecords  = 1 << 16 // of all types together
-	maxSweeps   = 16      // ghosts removed
-	maxRefusals = 8       // lines logged about records that cannot count
+	maxTypes    = 1 << 10
+	maxSweeps   = 16 // ghosts removed
+	maxRefusals = 8  // lines logged about records that cannot count
 )
 
 // survey is what one look found in the store.

@@ -14,7 +14,8 @@ type Parcel struct {
 }
 
 // Send sends m and waits for what the peer answers: the reply to a task or to a plain message; for a
-// notification, a message without a body that says that it was received. The errors are
+// notification, a message without a body that says that it was received. Acknowledgements of a task
+// (Acknowledge) meanwhile are for Receive. The errors are
 // *UnknownPeerError, *PeerLostError, *RemoteError, *BodyError, and *WaitError when ctx ended first.
 // When Send returns, m's body is the caller's again, and a reply that comes later is dropped.
 func (p *Proxy) Send(ctx context.Context, m *Message) (*Message, error) {
@@ -40,8 +41,9 @@ func (p *Proxy) ISend(ctx context.Context, m *Message) (ID, error) {
 	return d.meta.session, p.dispatch(ctx, []*draft{d})
 }
 
-// Scatter sends each parcel in a session of its own and waits for all replies. The i-th reply is to
-// the i-th parcel. Where some are missing the error is a *PartialError, and their replies are nil.
+// Scatter sends each parcel in a session of its own and waits for all replies, as Send does for one.
+// The i-th reply is to the i-th parcel. Where some are missing, because they could not be sent or were
+// not answered, the error is a *PartialError that says why of each, and their replies are nil.
 func (p *Proxy) Scatter(ctx context.Context, tag string, t SessionType, parcels []Parcel,
 ) ([]*Message, error) {
 	drafts, err := p.scatter("Scatter", tag, t, parcels)
@@ -66,8 +68,9 @@ func (p *Proxy) IScatter(ctx context.Context, tag string, t SessionType, parcels
 	return ids, p.dispatch(ctx, drafts)
 }
 
-// Broadcast sends one body to all peers of a type and waits for all replies, in the order of the
-// peers' names. The body is encoded once.
+// Broadcast sends one body to all peers of a type that are there and waits for all replies, in the
+// order of the peers' names. The body is encoded once. Missing replies are nil, and the error is a
+// *PartialError; where there is no peer of the type it is an *UnknownPeerError.
 func (p *Proxy) Broadcast(ctx context.Context, kind, tag string, t SessionType, body any,
 ) ([]*Message, error) {
 	drafts, err := p.broadcast(ctx, "Broadcast", kind, tag, t, body)
@@ -115,6 +118,7 @@ type draft struct {
 	meta        meta
 	destination string
 	body        *content
+	path        []*peer // through which it reaches its peer, when relays bring it
 	posted      *outgoing
 }
 
@@ -204,7 +208,7 @@ func (p *Proxy) broadcast(ctx context.Context, call, kind, tag string, t Session
 	if len(drafts) == 0 {
 		return nil, &UnknownPeerError{Self: e.self.Name, Destination: kind, Known: e.names()}
 	}
-	return drafts, nil
+	return drafts, e.route(drafts)
 }
 
 // dispatch posts all drafts, or none.
@@ -221,31 +225,32 @@ func (p *Proxy) dispatch(ctx context.Context, drafts []*draft) error {
 // exchange posts all drafts and waits for their replies.
 func (p *Proxy) exchange(ctx context.Context, phase string, drafts []*draft) ([]*Message, error) {
 	e := p.e
-	c := &collector{waiter: newWaiter(), slots: make([]slot, len(drafts))}
+	c := &collector{waiter: newWaiter(), final: true, slots: make([]slot, len(drafts))}
 	for i, d := range drafts {
 		c.slots[i] = slot{session: d.meta.session, peer: d.destination}
 	}
 	started := time.Now()
 	e.enter()
 	e.listen(c)
-	err := p.postAll(ctx, drafts)
-	if err != nil {
-		e.forget(c)
-		e.leave()
-		return make([]*Message, len(drafts)), err
+	for i, d := range drafts {
+		if err := p.post(ctx, d); err != nil {
+			e.fill(c, i, &item{err: err})
+		} else {
+			c.slots[i].posted = true
+		}
 	}
-	err = e.wait(ctx, &c.waiter)
+	err := e.wait(ctx, &c.waiter)
 	if err != nil {
 		e.forget(c)
 		err = &WaitError{
 			Self: e.self.Name, Phase: phase, Waiting: waiting(drafts, c), Waited: time.Since(started),
 			Err: err,
 		}
-		for _, d := range drafts {
-			if d.posted.queue != nil {
-				e.giveUp(d.posted)
-				e.resolve(d.posted)
-			}
+	}
+	for _, d := range drafts {
+		if d.posted != nil && d.posted.queue != nil {
+			e.giveUp(d.posted)
+			e.resolve(d.posted)
 		}
 	}
 	e.leave()
@@ -303,7 +308,7 @@ func (p *Proxy) postAll(ctx context.Context, drafts []*draft) error {
 // post puts a draft into its peer's outbox, when there is room.
 func (p *Proxy) post(ctx context.Context, d *draft) error {
 	e := p.e
-	q, err := e.destination(ctx, d.destination)
+	q, err := e.destination(ctx, d.destination, d.meta.flags&flagReply == 0)
 	if err != nil {
 		return err
 	}
@@ -322,18 +327,33 @@ func (p *Proxy) post(ctx context.Context, d *draft) error {
 	}
 	d.meta.kind, d.meta.bodyBytes = d.body.kind, uint64(len(data))
 	o := &outgoing{
-		peer: q, meta: d.meta.append(nil), body: data, sessionType: d.meta.sessionType,
-		stage: d.meta.stage, session: d.meta.session, message: d.meta.message, tag: d.meta.tag,
-		answer: d.meta.answer(),
+		peer: q, meta: d.meta.append(nil), body: data, largest: int64(max(len(data), len(d.body.data))),
+		sessionType: d.meta.sessionType, stage: d.meta.stage, session: d.meta.session,
+		message: d.meta.message, tag: d.meta.tag, answer: d.meta.answer(), path: d.path,
 	}
 	if !o.answer {
 		if err := e.admit(ctx, q, o); err != nil {
 			return err
 		}
+	}
+	if q.tooLarge(o) {
+		return q.largeError(o)
+	}
+	if !o.answer {
 		e.open(o)
 	}
 	d.posted = o
-	e.post(q, o)
+	if o.path == nil {
+		e.post(q, o)
+		return nil
+	}
+	o.posted = e.now()
+	q.outbox.relayed.push(o) // the first of its path has it by now
+	if slices.ContainsFunc(o.path, func(r *peer) bool { return !r.present }) {
+		q.outbox.direct(o)
+		e.flushSoon(q)
+		e.flush(q)
+	}
 	return nil
 }
 

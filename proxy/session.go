@@ -49,15 +49,26 @@ func (e *engine) answered(p *peer, m *meta) bool {
 		return false
 	}
 	i := slices.IndexFunc(s.targets, func(o *outgoing) bool {
-		return o.peer == p && o.message == m.re
+		return o.peer == p && o.message == m.re && o.seq <= p.outbox.delivered
 	})
 	if i < 0 {
 		return false
 	}
 	o := s.targets[i]
-	if m.stage == TaskReceive {
-		o.stage = TaskReceive
+	if m.flags&flagReceipt != 0 {
+		if !o.arrived {
+			o.arrived = true
+			e.flushSoon(p)
+		}
+		if m.flags&flagReceived != 0 {
+			e.wasConsumed(o)
+		}
 		return true
+	}
+	if m.stage == TaskReceive {
+		first := !o.acknowledged
+		o.stage, o.acknowledged = TaskReceive, true
+		return first
 	}
 	e.settle(o, TaskComplete)
 	e.resolve(o)
@@ -68,6 +79,8 @@ func (e *engine) answered(p *peer, m *meta) bool {
 func (e *engine) wasConsumed(o *outgoing) {
 	switch {
 	case o.void:
+		e.settle(o, o.stage)
+	case o.relay:
 		e.settle(o, o.stage)
 	case o.sessionType == Task:
 		o.stage = TaskReceive // kept until it is complete
@@ -105,10 +118,12 @@ func (e *engine) fail(o *outgoing, err error) {
 
 // failAll fails all requests for a peer that is lost, and drops the answers to it.
 func (e *engine) failAll(p *peer, cause error) {
-	for _, q := range []*queue{&p.outbox.requests, &p.outbox.answers} {
+	for _, q := range []*queue{&p.outbox.requests, &p.outbox.relayed, &p.outbox.answers} {
 		for o := q.head; o != nil; {
 			next := o.next
 			switch {
+			case o.relay: // the source will see to it
+				e.giveUp(o)
 			case o.void:
 			case o.answer:
 				e.giveUp(o)
@@ -118,7 +133,26 @@ func (e *engine) failAll(p *peer, cause error) {
 			o = next
 		}
 	}
+	e.failWaiting(p, cause)
 	e.roomFor(p)
+}
+
+// failWaiting ends the waits for replies to messages that a peer has received, which are settled when
+// they are not tasks: its process is gone, and will not reply.
+func (e *engine) failWaiting(p *peer, cause error) {
+	for id, list := range e.collectors {
+		if s := e.sessions[id]; s != nil && slices.ContainsFunc(s.targets,
+			func(o *outgoing) bool { return o.peer == p }) {
+			continue
+		}
+		for _, c := range slices.Clone(list) {
+			for i := range c.slots {
+				if s := &c.slots[i]; s.session == id && s.peer == p.name() && s.posted {
+					e.fill(c, i, &item{err: e.lostError(p, "wait for a reply", cause)})
+				}
+			}
+		}
+	}
 }
 
 // state describes how far a message has come, for people.
