@@ -41,7 +41,6 @@ type script struct {
 	Name    string
 	Expect  map[string]int
 	Store   string
-	Serve   bool // the process serves the store
 	Secret  string
 	Driver  string
 	Lease   time.Duration
@@ -105,10 +104,11 @@ func runScript(text string) int {
 // report is what a process tells its test.
 type report struct {
 	What    string
-	Text    string       `json:",omitempty"`
-	Counts  []int        `json:",omitempty"`
-	Longest int          `json:",omitempty"` // milliseconds
-	Stats   *proxy.Stats `json:",omitempty"`
+	Text    string
+	Tasks   int
+	Pause   time.Duration // the longest without a result
+	Changes int           // of the membership
+	Stats   proxy.Stats
 }
 
 var (

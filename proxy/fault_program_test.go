@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -147,24 +146,23 @@ func budget(n int) func() bool {
 	}
 }
 
-// requestProgram is a master: it sends tasks to all workers until it is told "enough", then so many
-// more as the script says, and tells how it went. Told "count", it tells how many results it has.
+// requestProgram is a master: it sends tasks to all workers, says "running" when there are results, goes
+// on until it is told "enough", then sends so many more as the script says, and tells how it went.
 func requestProgram(ctx context.Context, s *script, p *proxy.Proxy) error {
 	c := newCampaign(p)
+	before := p.Revision()
 	enough, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		hear(func(word string) {
-			switch word {
-			case "enough":
-				close(enough)
-			case "count":
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				say(report{What: "count", Counts: slices.Clone(c.counts)})
-			}
-		})
+		hear(func(string) { close(enough) })
 	}()
+	some := budget(20)
+	running := sync.OnceFunc(func() { say(report{What: "running"}) })
+	c.reply = func(string) {
+		if !some() {
+			running()
+		}
+	}
 	rest := budget(s.Tasks)
 	more := func() bool {
 		select {
@@ -189,9 +187,9 @@ func requestProgram(ctx context.Context, s *script, p *proxy.Proxy) error {
 	if err := errors.Join(append(errs, c.verdict())...); err != nil {
 		return err
 	}
-	stats := p.Stats()
 	say(report{
-		What: "done", Counts: c.counts, Longest: int(c.pause.Milliseconds()), Stats: &stats,
+		What: "done", Tasks: len(c.counts), Pause: c.pause, Changes: int(p.Revision() - before),
+		Stats: p.Stats(),
 	})
 	<-ended
 	return nil
