@@ -82,9 +82,10 @@
 // # Security
 //
 // With a secret, every record carries an HMAC-SHA256 bound to its kind, job and roll: whoever can
-// write to the store, but does not know the secret, can disturb a job but not join it. The embedded
-// store's password follows from the secret, not the other way round. Nothing is encrypted, except
-// by rediss://. Without a secret, the embedded store serves loopback only. No record carries code.
+// write to the store, but does not know the secret, can disturb a job but not join it. [Signer] does
+// the same for those who keep records of their own in a [Store]. The embedded store's password
+// follows from the secret, not the other way round. Nothing is encrypted, except by rediss://.
+// Without a secret, the embedded store serves loopback only. No record carries code.
 //
 // The package imports the standard library, go-redis and miniredis. It knows nothing of tensors,
 // schedules, transports, collectives or the proxy, and never will: addresses are opaque to it.

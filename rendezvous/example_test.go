@@ -39,6 +39,28 @@ func ExampleServeEmbedded() {
 	// 0
 }
 
+func ExampleSigner() {
+	sign := rendezvous.NewSigner([]byte("a secret"), "example of a place 1")
+	signature := sign.Sign([]byte("red team"), []byte("alice"))
+	fmt.Println(sign.Verify(signature, []byte("red team"), []byte("alice")))
+	fmt.Println(sign.Verify(signature, []byte("blue team"), []byte("alice")))
+	fmt.Println(rendezvous.Signer{}.Sign([]byte("red team")))
+	// Output:
+	// true
+	// false
+	// -
+}
+
+func ExampleNewWatcher() {
+	hints := make(chan struct{}, 1)
+	watcher := rendezvous.NewWatcher(hints, func() { fmt.Println("stopped") })
+	hints <- struct{}{}
+	<-watcher.C
+	watcher.Stop()
+	watcher.Stop()
+	// Output: stopped
+}
+
 func ExampleDial() {
 	server, err := rendezvous.ServeEmbedded("127.0.0.1:0", "a secret", nil)
 	if err != nil {

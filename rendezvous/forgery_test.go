@@ -82,6 +82,42 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestSignerCoversTheParts signs parts, and checks the signature against all that is not quite the
+// same.
+func TestSignerCoversTheParts(t *testing.T) {
+	parts := func(texts ...string) (all [][]byte) {
+		for _, text := range texts {
+			all = append(all, []byte(text))
+		}
+		return all
+	}
+	sign := NewSigner([]byte("s3cret"), "purpose")
+	signed := parts("ab", "c", "")
+	signature := sign.Sign(signed...)
+	if !sign.Verify(signature, signed...) {
+		t.Error("the genuine parts were refused")
+	}
+	for _, other := range [][][]byte{
+		nil, parts("ab", "c"), parts("a", "bc", ""), parts("ab", "", "c"), parts("ab", "d", ""),
+		parts("abc"), parts("ab", "c", "", ""),
+	} {
+		if sign.Verify(signature, other...) {
+			t.Errorf("the signature of %q fits %q", signed, other)
+		}
+	}
+	for name, other := range map[string]Signer{
+		"secret": NewSigner([]byte("S3cret"), "purpose"), "no secret": {},
+		"purpose": NewSigner([]byte("s3cret"), "another purpose"),
+	} {
+		if other.Verify(signature, signed...) || sign.Verify(other.Sign(signed...), signed...) {
+			t.Errorf("%s: the signatures fit each other", name)
+		}
+	}
+	if !(Signer{}).Verify(NewSigner(nil, "any").Sign(signed...), parts("anything")...) {
+		t.Error("without a secret, what is unsigned was refused")
+	}
+}
+
 // TestOtherSecret starts a rank with another secret: it stays outside, and both sides say so.
 func TestOtherSecret(t *testing.T) {
 	p := place{url: serve(t, "").URL()}

@@ -2,7 +2,6 @@ package rendezvous
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -94,15 +93,12 @@ func (s *redisStore) Watch(ctx context.Context, channel string) (*Watcher, error
 	}()
 	// Closing the subscription is what ends a blocked Receive.
 	unhook := context.AfterFunc(live, func() { subscription.Close() })
-	var once sync.Once
-	return &Watcher{C: hints, stop: func() {
-		once.Do(func() {
-			unhook()
-			cancel()
-			subscription.Close()
-			<-done
-		})
-	}}, nil
+	return NewWatcher(hints, func() {
+		unhook()
+		cancel()
+		subscription.Close()
+		<-done
+	}), nil
 }
 
 // forward turns messages into hints until live ends. The client reconnects by itself at the next

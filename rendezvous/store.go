@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // MaxValueBytes is the longest value a Store takes and the embedded server accepts.
@@ -71,6 +75,12 @@ type Watcher struct {
 	stop func()
 }
 
+// NewWatcher makes the Watcher of a Store of one's own: hints arrive on c, and stop, which is called
+// once, ends their source and waits for its goroutine.
+func NewWatcher(c <-chan struct{}, stop func()) *Watcher {
+	return &Watcher{C: c, stop: sync.OnceFunc(stop)}
+}
+
 // Stop ends the watcher and waits for its goroutine. It may be called twice.
 func (w *Watcher) Stop() { w.stop() }
 
@@ -104,6 +114,19 @@ func (e *StoreError) Error() string {
 
 // Unwrap returns the cause.
 func (e *StoreError) Unwrap() error { return e.Err }
+
+// Refused says whether the server answered that it will not do this, now or later: the password, the
+// permissions of the user, or a key that holds something of another type. Failures of the network,
+// and of a server that is busy or starting, are worth trying again.
+func (e *StoreError) Refused() bool {
+	var answer redis.Error
+	if !errors.As(e.Err, &answer) {
+		return false
+	}
+	text := answer.Error()
+	return isRefusal(answer) || strings.HasPrefix(text, "WRONGTYPE") ||
+		strings.Contains(text, "not an integer")
+}
 
 // readable rounds a duration to what a person wants to read.
 func readable(d time.Duration) time.Duration {

@@ -22,6 +22,7 @@ func TestStore(t *testing.T) {
 			t.Run("expiry", func(t *testing.T) { testExpiry(t, store) })
 			t.Run("waiting", func(t *testing.T) { testWaiting(t, store) })
 			t.Run("hints", func(t *testing.T) { testHints(t, store) })
+			t.Run("refusal", func(t *testing.T) { testRefusal(t, store) })
 			t.Run("cancellation", func(t *testing.T) { testCancellation(t, store) })
 			t.Run("close", func(t *testing.T) { testClose(t, dialPlace(t, p)) })
 		})
@@ -185,6 +186,27 @@ func testHints(t *testing.T, s Store) {
 	case <-other.C:
 		t.Error("a hint came on another channel")
 	default:
+	}
+}
+
+func testRefusal(t *testing.T, s Store) {
+	ctx := testContext(t)
+	check(t, s.Set(ctx, "a text", []byte("text"), 0))
+	_, sum := s.Add(ctx, "a text", 1)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	for name, c := range map[string]struct {
+		err     error
+		refused bool
+	}{
+		"another type": {s.HSet(ctx, "a text", "field", nil), true},
+		"not a number": {sum, true},
+		"interrupted":  {s.Expire(ended, "none", time.Hour), false},
+	} {
+		var failure *StoreError
+		if !errors.As(c.err, &failure) || failure.Refused() != c.refused {
+			t.Errorf("%s: %v: Refused is not %v", name, c.err, c.refused)
+		}
 	}
 }
 
