@@ -1,0 +1,265 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/tutti-ml/tutti/rendezvous"
+)
+
+// errIncarnationTaken means that a member has the number that self has drawn as its incarnation.
+var errIncarnationTaken = errors.New("proxy: another member has this incarnation's number")
+
+// generationLife is how long the count of a name's starts outlives the last one.
+const generationLife = 24 * time.Hour
+
+// enter makes self a member.
+func (r *roster) enter(ctx context.Context) error {
+	if err := r.insist(ctx, "claim", r.resubscribe); err != nil {
+		return err
+	}
+	if err := r.claim(ctx); err != nil {
+		return err
+	}
+	if err := r.insist(ctx, "publish", r.publish); err != nil {
+		return err
+	}
+	return r.insist(ctx, "read", r.look)
+}
+
+// insist repeats what failed for the store until it succeeds, ctx ends or trying is pointless.
+func (r *roster) insist(ctx context.Context, phase string, try func(context.Context) error) error {
+	start, pause := time.Now(), r.firstPause()
+	for {
+		err := try(ctx)
+		var failed *rendezvous.StoreError
+		if err == nil || !errors.As(err, &failed) {
+			return err
+		}
+		if failed.Refused() || errors.Is(err, rendezvous.ErrClosed) {
+			return r.failure(phase, time.Since(start), err)
+		}
+		if pause == r.firstPause() {
+			r.log.Warn("the store does not answer, trying again", "phase", phase, "error", err)
+		}
+		if !sleep(ctx, nil, pause) {
+			return r.failure(phase, time.Since(start), errors.Join(context.Cause(ctx), err))
+		}
+		pause = r.nextPause(pause)
+	}
+}
+
+// The pauses of a store that is lost are well below the lease, so that it is kept when the store
+// comes back.
+func (r *roster) firstPause() time.Duration { return min(firstRetry, r.beat()/2) }
+
+func (r *roster) nextPause(pause time.Duration) time.Duration {
+	return min(2*pause, lastRetry, r.beat())
+}
+
+// claim gets the lease of self's name, and with it the number of this start.
+func (r *roster) claim(ctx context.Context) error {
+	start := time.Now()
+	var seen record // the holder that was waited for last
+	for {
+		var rival record
+		err := r.insist(ctx, "claim", func(ctx context.Context) (err error) {
+			rival, err = r.attempt(ctx)
+			return err
+		})
+		if err == nil && rival.Instance == "" {
+			return nil
+		}
+		if err == nil && rival.Instance != nobody {
+			if rival.holder() != seen.holder() {
+				r.log.Info("waiting for the name", "holder", rival.claimant(), "lease", r.lease)
+			}
+			seen = rival
+			sleep(ctx, r.watch.hints(), contestPause)
+		}
+		if ctx.Err() != nil && seen.Instance != "" {
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			return &DuplicateNameError{
+				Group: r.group, Name: r.self.Name, Self: r.self.claimant(),
+				Holder: seen.claimant(), Waited: time.Since(start), Err: err,
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// nobody is the instance in place of a holder's whose lease has just ended.
+const nobody = "-"
+
+// attempt claims the name once. It returns the holder's record (only Type and Instance of one that
+// is not published), or none when the name is self's.
+func (r *roster) attempt(ctx context.Context) (rival record, err error) {
+	won, err := r.store.SetNX(ctx, r.leaseKey(r.self.Name), r.self.holder().encode(), r.lease)
+	if err != nil {
+		return record{}, err
+	}
+	if !won {
+		if rival, err = r.currentHolder(ctx); err != nil {
+			return record{}, err
+		}
+		switch {
+		case rival.holder() == r.self.holder(): // an earlier claim, whose answer was lost
+		case hasEnded(rival, r.self):
+			if won, err = r.takeOver(ctx, rival); err != nil || !won {
+				return rival, err
+			}
+			r.log.Info("took the name over from a process of this host that is gone",
+				"predecessor", rival.claimant())
+		default:
+			return rival, nil
+		}
+	}
+	r.watch.claimed = true
+	return record{}, r.count(ctx)
+}
+
+// currentHolder reads who holds the name.
+func (r *roster) currentHolder(ctx context.Context) (record, error) {
+	value, err := r.store.Get(ctx, r.leaseKey(r.self.Name))
+	if errors.Is(err, rendezvous.ErrNotFound) {
+		return record{Name: r.self.Name, Type: r.self.Type, Instance: nobody}, nil
+	}
+	if err != nil {
+		return record{}, err
+	}
+	return r.published(ctx, decodeHolder(value))
+}
+
+// published reads the record of who holds self's name, if it is there and genuine.
+func (r *roster) published(ctx context.Context, who holder) (record, error) {
+	unknown := record{Name: r.self.Name, Type: who.kind, Instance: who.instance}
+	if !validName(who.kind) || !validName(who.instance) {
+		unknown.Type, unknown.Instance = "unknown", "unknown"
+		return unknown, nil
+	}
+	value, err := r.store.HGet(ctx, r.hashKey(who.kind), r.self.Name)
+	if errors.Is(err, rendezvous.ErrNotFound) {
+		return unknown, nil
+	}
+	if err != nil {
+		return record{}, err
+	}
+	if found, err := r.seal.decode(who.kind, r.self.Name, value); err == nil && found.holder() == who {
+		return found, nil
+	}
+	return unknown, nil
+}
+
+// takeOver puts self in the place of a holder that is known to be gone. Of several that want to,
+// the one that gets the right to succeed this very start does.
+func (r *roster) takeOver(ctx context.Context, gone record) (bool, error) {
+	right := r.leaseKey(r.self.Name) + ":" + gone.Instance
+	// The right outlives what is left of the lease.
+	won, err := r.store.SetNX(ctx, right, []byte(r.self.Instance), 2*r.lease)
+	if err != nil || !won {
+		return false, err
+	}
+	value, err := r.store.Get(ctx, r.leaseKey(r.self.Name))
+	if errors.Is(err, rendezvous.ErrNotFound) || err == nil && decodeHolder(value) != gone.holder() {
+		return false, nil // the lease has ended by itself: claim it like everybody
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, r.store.Set(ctx, r.leaseKey(r.self.Name), r.self.holder().encode(), r.lease)
+}
+
+// count numbers this start: one more than the last start under this name that is remembered, by the
+// counter or by the record that it has left.
+func (r *roster) count(ctx context.Context) error {
+	value, err := r.store.HGet(ctx, r.hashKey(r.self.Type), r.self.Name)
+	if err != nil && !errors.Is(err, rendezvous.ErrNotFound) {
+		return err
+	}
+	n, err := r.store.Add(ctx, r.generationKey(), 1)
+	if err != nil {
+		return err
+	}
+	if err := r.store.Expire(ctx, r.generationKey(), generationLife); err != nil {
+		return err
+	}
+	r.self.Generation = uint64(max(n, 1))
+	was, err := r.seal.decode(r.self.Type, r.self.Name, value)
+	if err == nil && was.Generation < math.MaxUint64 {
+		r.self.Generation = max(r.self.Generation, was.Generation+1)
+	}
+	r.own, err = r.seal.encode(r.self)
+	r.watch.renewed = time.Now()
+	return err
+}
+
+// publish writes self's record and tells the others.
+func (r *roster) publish(ctx context.Context) error {
+	if err := r.store.HSet(ctx, r.hashKey(r.self.Type), r.self.Name, r.own); err != nil {
+		return err
+	}
+	return r.store.Notify(ctx, r.group)
+}
+
+// withdraw removes self's record and lease, unless they are another's by now, and tells the others.
+func (r *roster) withdraw(ctx context.Context) error {
+	start := time.Now()
+	if err := r.erase(ctx); err != nil {
+		return r.failure("withdraw", time.Since(start), err)
+	}
+	return nil
+}
+
+// erase removes the record before the lease: a missing lease beside a record then always means that
+// its process did not withdraw.
+func (r *roster) erase(ctx context.Context) error {
+	value, err := r.store.Get(ctx, r.leaseKey(r.self.Name))
+	held := err == nil
+	if err != nil && !errors.Is(err, rendezvous.ErrNotFound) {
+		return err
+	}
+	if held && decodeHolder(value) != r.self.holder() {
+		return nil
+	}
+	if err := r.eraseRecord(ctx, r.self.Type, r.self.Name, r.own); err != nil {
+		return err
+	}
+	if held {
+		if err := r.store.Delete(ctx, r.leaseKey(r.self.Name)); err != nil {
+			return err
+		}
+	}
+	return r.store.Notify(ctx, r.group)
+}
+
+// eraseRecord removes a record if it still is what it was.
+func (r *roster) eraseRecord(ctx context.Context, kind, name string, was []byte) error {
+	value, err := r.store.HGet(ctx, r.hashKey(kind), name)
+	if errors.Is(err, rendezvous.ErrNotFound) || err == nil && !bytes.Equal(value, was) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.store.HDelete(ctx, r.hashKey(kind), name)
+}
+
+// sleep waits for d or a hint; false means that ctx ended first.
+func sleep(ctx context.Context, hints <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-hints:
+	case <-ctx.Done():
+		return false
+	}
+	return ctx.Err() == nil
+}
