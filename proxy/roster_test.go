@@ -132,7 +132,7 @@ func TestRosterPartition(t *testing.T) {
 		learner.expect(t, "joined actor/actor")
 		actor.expect(t, "joined learner/learner")
 		store.cut(true)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute + 100*time.Millisecond) // not when the learner looks by itself
 		learner.expect(t, "lapsed actor/actor")
 		actor.expect(t) // nobody is judged
 		says[*MembershipError](t, actor.refresh(t.Context()), "read failed", "connection refused",
@@ -168,6 +168,30 @@ func TestRosterShortOutage(t *testing.T) {
 		for _, store := range stores {
 			store.cut(false)
 		}
+		time.Sleep(time.Minute)
+		a.expect(t)
+		b.expect(t)
+	})
+}
+
+// TestRosterUnevenOutage brings a member back to the store before another, whose lease has ended
+// meanwhile: it waits for it.
+func TestRosterUnevenOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld()
+		early, late := w.client(), w.client()
+		a := enter(t, early, self("actor/a", "actor"), rosterOptions{})
+		b := enter(t, late, self("actor/b", "actor"), rosterOptions{})
+		a.expect(t, "joined actor/b")
+		b.expect(t, "joined actor/a")
+		late.cut(true)
+		time.Sleep(1500 * time.Millisecond)
+		early.cut(true)
+		time.Sleep(2 * time.Second)
+		early.cut(false)
+		mustDo(t, a.refresh(t.Context()))
+		a.expect(t)
+		late.cut(false)
 		time.Sleep(time.Minute)
 		a.expect(t)
 		b.expect(t)
