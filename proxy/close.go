@@ -40,9 +40,14 @@ func (p *Proxy) Close(ctx context.Context) error {
 	if r != nil {
 		errs = append(errs, r.close(ctx))
 	}
-	e.background.Wait()
-	errs = append(errs, e.ep.Close(), p.closeStore())
+	errs = append(errs, e.release(), p.closeStore())
 	return errors.Join(errs...)
+}
+
+// release ends the goroutines and the endpoint of an engine that has ended.
+func (e *engine) release() error {
+	e.background.Wait()
+	return e.ep.Close()
 }
 
 func (p *Proxy) closeStore() error {
