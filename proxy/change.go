@@ -109,8 +109,9 @@ func (e *engine) comesBack(p *peer) bool {
 		return false
 	}
 	e.failWaiting(p, errReplaced)
-	again := p.outbox.restart()
+	again, dropped := p.outbox.restart()
 	e.resent += uint64(again)
+	e.late += uint64(dropped)
 	e.log.Info("peer has come back", "peer", p.name(), "times", p.rejoins, "sent again", again)
 	return true
 }

@@ -125,7 +125,8 @@ type Stats struct {
 	SentMessages, ReceivedMessages uint64
 	SentBytes, ReceivedBytes       uint64
 	// Resent counts messages sent again to a new incarnation of a peer, Duplicates those that came
-	// a second time and were dropped, Late replies of sessions that had ended.
+	// a second time and were dropped, Late replies that were dropped: here, of sessions that had ended,
+	// and those for a requester that died before it was known to have them.
 	Resent, Duplicates, Late uint64
 	// Inbox is how many messages wait to be received.
 	Inbox int

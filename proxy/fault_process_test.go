@@ -54,6 +54,7 @@ type script struct {
 var programs = map[string]func(ctx context.Context, s *script, p *proxy.Proxy) error{
 	"serve":   serveProgram,
 	"request": requestProgram,
+	"listen":  listenProgram,
 }
 
 // options are those that the script tells.

@@ -162,9 +162,13 @@ func (b *outbox) rewind() {
 }
 
 // restart begins a stream to a new incarnation. Answers were for the one before and go; all requests
-// that are not settled are sent again, in their order. It returns how many had been sent before.
-func (b *outbox) restart() (again int) {
+// that are not settled are sent again, in their order. It returns how many had been sent before, and
+// how many answers went that are not known to have arrived.
+func (b *outbox) restart() (again, dropped int) {
 	for b.answers.head != nil {
+		if !b.answers.head.void {
+			dropped++
+		}
 		b.answers.remove(b.answers.head)
 	}
 	for o := b.requests.head; o != nil; {
@@ -188,7 +192,7 @@ func (b *outbox) restart() (again int) {
 	}
 	b.current, b.resend, b.maxBody = nil, nil, 0
 	b.seq, b.ordinal, b.delivered, b.consumed, b.flying = 0, 0, 0, 0, 0
-	return again
+	return again, dropped
 }
 
 // idle says whether the peer has everything that was sent to it, so that what a relay brings can't

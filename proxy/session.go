@@ -126,6 +126,7 @@ func (e *engine) failAll(p *peer, cause error) {
 				e.giveUp(o)
 			case o.void:
 			case o.answer:
+				e.late++
 				e.giveUp(o)
 			default:
 				e.fail(o, e.lostError(p, o.sessionType.String(), cause))
