@@ -123,9 +123,18 @@ func (e *engine) leave() {
 	e.mu.Unlock()
 }
 
-// unfinished says whether something waits for a link to take it.
+// unfinished says whether something waits for a link to take it, or to have sent it.
 func (e *engine) unfinished() bool {
-	return len(e.dirty) > 0 || slices.ContainsFunc(e.links, func(l *link) bool { return l.taken > l.done })
+	if slices.ContainsFunc(e.dirty, func(p *peer) bool { return p.dirty }) {
+		return true
+	}
+	for i := 0; i < len(e.links); i++ { // reap may take one out
+		l := e.links[i]
+		if e.reap(l); l.taken > l.done && !l.closed {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *engine) wakePump() {
