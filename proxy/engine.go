@@ -23,6 +23,7 @@ type engine struct {
 	log  *slog.Logger
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
+	gone chan struct{} // closed when Close is done
 
 	wanting atomic.Int32 // goroutines that want the turn
 	mu      sync.Mutex
@@ -49,7 +50,7 @@ type engine struct {
 
 func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 	e := &engine{
-		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1),
+		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1), gone: make(chan struct{}),
 		patience: transport.NewPatience(runtime.NumCPU()+1, p.c.driver.Name() == "inproc"),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())

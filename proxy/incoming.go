@@ -279,12 +279,8 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	switch {
 	case m.flags&flagVoid != 0:
 		e.consumed(&in)
-	case m.answer():
-		if !e.answered(p, m) {
-			e.late++
-			return
-		}
-		e.arrived(newItem(e, p, m, body, in))
+	case m.answer() && !e.answered(p, m):
+		e.late++
 	default:
 		e.arrived(newItem(e, p, m, body, in))
 	}

@@ -106,6 +106,10 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 		return bad("stage", uint64(m.stage), "one of a "+m.sessionType.String())
 	case m.flags&^knownFlags != 0:
 		return bad("flags", uint64(m.flags), fmt.Sprintf("none but %#x", knownFlags))
+	case m.flags&flagFailure != 0 && m.flags&flagReply == 0:
+		return bad("flags", uint64(m.flags), "no failure in a request")
+	case m.flags&flagVoid != 0 && m.bodyBytes != 0:
+		return bad("bytes of a void body", m.bodyBytes, "0")
 	case m.bodyBytes > uint64(maxMessage):
 		return bad("bytes of a body", m.bodyBytes, fmt.Sprint("at most ", maxMessage))
 	case m.rawBytes > uint64(maxMessage):
