@@ -182,7 +182,7 @@ func TestHostileAnswers(t *testing.T) {
 	v.move()
 	id := sendTo(t, v, Task, strings.Repeat("x", 150))
 	var asked meta
-	if err := asked.parse(v.rogue.sent[len(v.rogue.sent)-1].payload[:73], 1<<20); err != nil {
+	if err := asked.parse(v.rogue.sent[len(v.rogue.sent)-1].payload[:metaFixedBytes+1], 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	second, err := v.ISend(t.Context(), NewSessionMessage("t", "rogue", "not sent yet", Task))
