@@ -11,7 +11,7 @@ import (
 
 // full is a record with every field set.
 func full() record {
-	r := component("actor/a-1.x_Y", "learner", "actor")
+	r := freshRecord("actor/a-1.x_Y", "learner", "actor")
 	r.Generation, r.PIDSpace, r.Host = 3, "pid:[4026531836]", `<"host"> & ü`
 	r.Addresses = []byte{0, 255, '"'}
 	return r

@@ -25,10 +25,10 @@ func dead(t *testing.T, w *world, r record) record {
 func TestRosterDuplicate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, log := newWorld(), new(testLog)
-		first := enter(t, w.client(), component("actor/name"), rosterOptions{})
+		first := enter(t, w.client(), freshRecord("actor/name"), rosterOptions{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		second := component("learner/name") // names are of the group, whatever the type
+		second := freshRecord("learner/name") // names are of the group, whatever the type
 		_, err := open(ctx, w.client(), second, rosterOptions{logger: log.logger()})
 		e := says[*DuplicateNameError](t, err, `group "group"`, `name "name"`, "within 1m0s",
 			fmt.Sprintf(`pid %d on host "host" (type "actor", instance %s`, first.self.PID,
@@ -51,10 +51,10 @@ func TestRosterDuplicate(t *testing.T) {
 func TestRosterWaitsForTheName(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
-		first := enter(t, w.client(), component("actor"), rosterOptions{})
+		first := enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		done := make(chan error, 1)
 		go func() {
-			second, err := open(t.Context(), w.client(), component("actor"), rosterOptions{})
+			second, err := open(t.Context(), w.client(), freshRecord("actor"), rosterOptions{})
 			if err == nil {
 				defer second.close(t.Context())
 			}
@@ -89,7 +89,7 @@ func TestRosterTakesOver(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				w, lease := newWorld(), 3*time.Second
-				killed, next := component("actor"), component("actor")
+				killed, next := freshRecord("actor"), freshRecord("actor")
 				killed.PID = noProcess
 				test.change(&killed, &next)
 				dead(t, w, killed)
@@ -127,7 +127,7 @@ func TestRosterTwoSuccessors(t *testing.T) {
 	for step := range 8 {
 		inBubble(t, func(t *testing.T) {
 			w := newWorld()
-			killed := component("actor")
+			killed := freshRecord("actor")
 			killed.PID = noProcess
 			dead(t, w, killed)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -135,7 +135,7 @@ func TestRosterTwoSuccessors(t *testing.T) {
 			results := make(chan *player, 2)
 			failures := make(chan error, 2)
 			try := func(store *fakeStore) {
-				p, err := open(ctx, store, component("actor"), rosterOptions{})
+				p, err := open(ctx, store, freshRecord("actor"), rosterOptions{})
 				if err != nil {
 					failures <- err
 					return
@@ -172,9 +172,9 @@ func TestRosterSuperseded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
 		store := w.client()
-		first := enter(t, store, component("actor", "learner"), rosterOptions{})
+		first := enter(t, store, freshRecord("actor", "learner"), rosterOptions{})
 		store.cut(true)
-		second := enter(t, w.client(), component("actor"), rosterOptions{})
+		second := enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		store.cut(false)
 		time.Sleep(time.Second)
 		first.expect(t, "superseded actor/actor")
@@ -198,8 +198,8 @@ func TestRosterSuperseded(t *testing.T) {
 func TestRosterIncarnationTaken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, log := newWorld(), new(testLog)
-		a := enter(t, w.client(), component("actor/a", "actor"), rosterOptions{logger: log.logger()})
-		b := component("actor/b", "actor")
+		a := enter(t, w.client(), freshRecord("actor/a", "actor"), rosterOptions{logger: log.logger()})
+		b := freshRecord("actor/b", "actor")
 		b.Incarnation = a.self.Incarnation
 		if _, err := open(t.Context(), w.client(), b, rosterOptions{}); !errors.Is(err,
 			errIncarnationTaken) {
@@ -222,7 +222,7 @@ func TestRosterIncarnationTaken(t *testing.T) {
 
 // TestRosterOptions refuses what cannot be.
 func TestRosterOptions(t *testing.T) {
-	good := component("actor")
+	good := freshRecord("actor")
 	tests := map[string]func(r *record, o *rosterOptions){
 		"group":         func(_ *record, o *rosterOptions) { o.group = "a:b" },
 		"component":     func(r *record, _ *rosterOptions) { r.Name = "" },
@@ -243,12 +243,12 @@ func TestRosterOptions(t *testing.T) {
 func TestRosterGivesUp(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
-		enter(t, w.client(), component("actor"), rosterOptions{})
+		enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		ctx, cancel := context.WithCancel(t.Context())
 		store := w.client()
 		done := make(chan error, 1)
 		go func() {
-			_, err := open(ctx, store, component("actor"), rosterOptions{})
+			_, err := open(ctx, store, freshRecord("actor"), rosterOptions{})
 			done <- err
 		}()
 		synctest.Wait()

@@ -12,7 +12,7 @@ func TestRosterHostileRecords(t *testing.T) {
 	for _, secret := range []string{"", "s3cret"} {
 		inBubble(t, func(t *testing.T) {
 			w, log := newWorld(), new(testLog)
-			learner := enter(t, w.client(), component("learner", "actor"),
+			learner := enter(t, w.client(), freshRecord("learner", "actor"),
 				rosterOptions{secret: []byte(secret), logger: log.logger()})
 			stranger := w.client()
 			name := full().Name
@@ -32,7 +32,7 @@ func TestRosterHostileRecords(t *testing.T) {
 						log.count("a record was ignored"), lines)
 				}
 			}
-			enter(t, w.client(), component("actor/a"), rosterOptions{secret: []byte(secret)})
+			enter(t, w.client(), freshRecord("actor/a"), rosterOptions{secret: []byte(secret)})
 			learner.expect(t, "joined actor/a")
 		})
 	}
@@ -45,7 +45,7 @@ func TestRosterManyHostileRecords(t *testing.T) {
 		for i := range 1000 {
 			mustDo(t, w.client().HSet(t.Context(), "group:actor", fmt.Sprint(i), []byte("x")))
 		}
-		enter(t, w.client(), component("learner", "actor"), rosterOptions{logger: log.logger()})
+		enter(t, w.client(), freshRecord("learner", "actor"), rosterOptions{logger: log.logger()})
 		time.Sleep(time.Minute)
 		if n := log.count("a record was ignored"); n != maxRefusals {
 			t.Errorf("%d lines", n)
@@ -57,8 +57,8 @@ func TestRosterManyHostileRecords(t *testing.T) {
 func TestRosterOddLease(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
-		learner := enter(t, w.client(), component("learner", "actor"), rosterOptions{})
-		actor := enter(t, w.client(), component("actor"), rosterOptions{})
+		learner := enter(t, w.client(), freshRecord("learner", "actor"), rosterOptions{})
+		actor := enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		learner.expect(t, "joined actor/actor")
 		mustDo(t, w.client().Set(t.Context(), "group:actor:lease", make([]byte, 1<<20), time.Minute))
 		time.Sleep(2 * time.Second)
@@ -75,15 +75,15 @@ func TestRosterGhosts(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
 		for _, name := range []string{"a", "b", "c"} {
-			dead(t, w, component("actor/"+name))
+			dead(t, w, freshRecord("actor/"+name))
 		}
 		time.Sleep(time.Hour)
-		learner := enter(t, w.client(), component("learner", "actor"), rosterOptions{})
+		learner := enter(t, w.client(), freshRecord("learner", "actor"), rosterOptions{})
 		learner.expect(t)
 		if n := len(w.hash("group:actor")); n != 3 {
 			t.Fatalf("%d records after the first look", n)
 		}
-		enter(t, w.client(), component("actor/b"), rosterOptions{})
+		enter(t, w.client(), freshRecord("actor/b"), rosterOptions{})
 		learner.expect(t, "joined actor/b")
 		if found, _ := learner.byName("b"); found.Generation != 2 {
 			t.Errorf("b has generation %d", found.Generation)
@@ -102,8 +102,8 @@ func TestRosterGhostReturns(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			w := newWorld()
 			store, away := w.client(), w.client()
-			learner := enter(t, store, component("learner", "actor"), rosterOptions{})
-			actor := enter(t, away, component("actor"), rosterOptions{})
+			learner := enter(t, store, freshRecord("learner", "actor"), rosterOptions{})
+			actor := enter(t, away, freshRecord("actor"), rosterOptions{})
 			learner.expect(t, "joined actor/actor")
 			away.cut(true)
 			steps := -1 // counts from the second look at the ghost's lease

@@ -32,8 +32,8 @@ var lastIncarnation struct {
 	n int
 }
 
-// component makes the record of a fresh start of "type" or "type/name"; the name defaults to the type.
-func component(who string, expects ...string) record {
+// freshRecord makes the record of a fresh start of "type" or "type/name"; the name defaults to the type.
+func freshRecord(who string, expects ...string) record {
 	kind, name, found := strings.Cut(who, "/")
 	if !found {
 		name = kind

@@ -118,11 +118,11 @@ func (d *depot) options() rosterOptions { return rosterOptions{secret: []byte(d.
 func (d *depot) gather(t testing.TB, n int, o rosterOptions) (learner *player, actors []*player) {
 	t.Helper()
 	ctx := patient(t)
-	learner = enter(t, d.dial(t), component("learner", "actor"), o)
+	learner = enter(t, d.dial(t), freshRecord("learner", "actor"), o)
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprint("actor", i))
-		actors = append(actors, enter(t, d.dial(t), component("actor/"+names[i], "learner"), o))
+		actors = append(actors, enter(t, d.dial(t), freshRecord("actor/"+names[i], "learner"), o))
 	}
 	learner.until(ctx, t, strings.Join(names, " "))
 	for _, actor := range actors {
@@ -144,7 +144,7 @@ func TestRosterOnStores(t *testing.T) {
 			learner.until(ctx, t, "actor0 actor2")
 			actors[2].crash()
 			learner.until(ctx, t, "actor0")
-			second := enter(t, d.dial(t), component("actor/actor2", "learner"), o)
+			second := enter(t, d.dial(t), freshRecord("actor/actor2", "learner"), o)
 			learner.until(ctx, t, "actor0 actor2")
 			if found, _ := learner.byName("actor2"); !found.same(second.self) || found.Generation != 2 {
 				t.Errorf("the learner sees %+v", found)
@@ -165,12 +165,12 @@ func TestRosterStoreWithSecret(t *testing.T) {
 	d := embedded(t, "")
 	ctx := patient(t)
 	log := new(testLog)
-	learner := enter(t, d.dial(t), component("learner", "actor"),
+	learner := enter(t, d.dial(t), freshRecord("learner", "actor"),
 		rosterOptions{secret: []byte("s3cret"), logger: log.logger()})
 	for _, secret := range []string{"", "another"} {
-		enter(t, d.dial(t), component("actor/a"+secret), rosterOptions{secret: []byte(secret)})
+		enter(t, d.dial(t), freshRecord("actor/a"+secret), rosterOptions{secret: []byte(secret)})
 	}
-	enter(t, d.dial(t), component("actor/good"), rosterOptions{secret: []byte("s3cret")})
+	enter(t, d.dial(t), freshRecord("actor/good"), rosterOptions{secret: []byte("s3cret")})
 	learner.until(ctx, t, "good")
 	mustDo(t, learner.refresh(ctx))
 	if n := log.count("the signature does not match"); n != 2 {
@@ -202,7 +202,7 @@ func TestRosterRedisFlushed(t *testing.T) {
 	for _, actor := range actors {
 		mustDo(t, actor.refresh(ctx))
 	}
-	late := enter(t, d.dial(t), component("late", "actor", "learner"), o)
+	late := enter(t, d.dial(t), freshRecord("late", "actor", "learner"), o)
 	late.until(ctx, t, "actor0 actor1 actor2 learner")
 	news := learner.take()
 	if names := learner.names(); names != "actor0 actor1 actor2" || len(news) != 0 {
@@ -230,7 +230,7 @@ func TestRosterRedisRestarted(t *testing.T) {
 		t.Errorf("without the store: %q", learner.names())
 	}
 	d.start(t)
-	late := enter(t, d.dial(t), component("actor/late", "actor", "learner"), o)
+	late := enter(t, d.dial(t), freshRecord("actor/late", "actor", "learner"), o)
 	late.until(ctx, t, "actor0 actor1 learner")
 	learner.until(ctx, t, "actor0 actor1 late")
 	if told := learner.take(); len(told) != 1 {
@@ -248,7 +248,7 @@ func TestRosterProcess(t *testing.T) {
 		return
 	}
 	d := depot{url: url}
-	enter(t, d.dial(t), component("actor"), rosterOptions{lease: time.Hour})
+	enter(t, d.dial(t), freshRecord("actor"), rosterOptions{lease: time.Hour})
 	fmt.Println("entered")
 	<-patient(t).Done() // it is killed
 }
@@ -266,7 +266,7 @@ func TestRosterKilledProcess(t *testing.T) {
 		}
 		t.Run(d.name, func(t *testing.T) {
 			ctx := patient(t)
-			learner := enter(t, d.dial(t), component("learner", "actor"), rosterOptions{})
+			learner := enter(t, d.dial(t), freshRecord("learner", "actor"), rosterOptions{})
 			command := exec.Command(os.Args[0], "-test.run=^TestRosterProcess$")
 			command.Env = append(os.Environ(), rosterProcess+"="+d.url)
 			mustDo(t, command.Start())
@@ -276,7 +276,7 @@ func TestRosterKilledProcess(t *testing.T) {
 				t.Error("the process ended by itself")
 			}
 			start := time.Now()
-			enter(t, d.dial(t), component("actor"), rosterOptions{})
+			enter(t, d.dial(t), freshRecord("actor"), rosterOptions{})
 			entered := time.Since(start)
 			found, _ := learner.byName("actor")
 			for ; found.PID != os.Getpid(); found, _ = learner.byName("actor") {
@@ -300,7 +300,7 @@ func TestRosterStoreRefuses(t *testing.T) {
 	d := embedded(t, "")
 	store := d.dial(t)
 	mustDo(t, store.Set(patient(t), "group:actor", []byte("a text"), 0))
-	_, err := open(patient(t), store, component("actor"), rosterOptions{})
+	_, err := open(patient(t), store, freshRecord("actor"), rosterOptions{})
 	e := says[*MembershipError](t, err, "WRONGTYPE", "nobody else uses keys")
 	var cause *rendezvous.StoreError
 	if !errors.As(e, &cause) || !cause.Refused() {
@@ -328,7 +328,7 @@ func BenchmarkRosterJoin(b *testing.B) {
 				done := make(chan error, len(stores))
 				for i, store := range stores {
 					go func() {
-						me := component(fmt.Sprint("actor/a", i), "actor")
+						me := freshRecord(fmt.Sprint("actor/a", i), "actor")
 						var err error
 						players[i], err = open(ctx, store, me, o)
 						done <- err

@@ -15,16 +15,16 @@ import (
 func TestRosterMeets(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, start := newWorld(), time.Now()
-		learner := enter(t, w.client(), component("learner", "actor"), rosterOptions{})
+		learner := enter(t, w.client(), freshRecord("learner", "actor"), rosterOptions{})
 		learner.expect(t)
-		a := enter(t, w.client(), component("actor/a", "learner", "actor"), rosterOptions{})
+		a := enter(t, w.client(), freshRecord("actor/a", "learner", "actor"), rosterOptions{})
 		learner.expect(t, "joined actor/a")
 		a.expect(t, "joined learner/learner")
-		b := enter(t, w.client(), component("actor/b", "learner"), rosterOptions{})
+		b := enter(t, w.client(), freshRecord("actor/b", "learner"), rosterOptions{})
 		learner.expect(t, "joined actor/b")
 		a.expect(t, "joined actor/b")
 		b.expect(t, "joined learner/learner") // it does not expect its own type
-		other := enter(t, w.client(), component("actor/c", "learner"), rosterOptions{group: "other"})
+		other := enter(t, w.client(), freshRecord("actor/c", "learner"), rosterOptions{group: "other"})
 		if other.expect(t); learner.names() != "a b" || b.names() != "learner" {
 			t.Errorf("the learner sees %q, b sees %q", learner.names(), b.names())
 		}
@@ -38,7 +38,7 @@ func TestRosterMeets(t *testing.T) {
 		if _, alive := learner.byName("a"); alive || w.hash("group:actor")["a"] != "" {
 			t.Error("a is still there")
 		}
-		enter(t, w.client(), component("actor/a", "learner"), rosterOptions{})
+		enter(t, w.client(), freshRecord("actor/a", "learner"), rosterOptions{})
 		learner.expect(t, "joined actor/a")
 		if found, _ := learner.byName("a"); found.Generation != 2 {
 			t.Errorf("the second start has generation %d", found.Generation)
@@ -58,8 +58,8 @@ func TestRosterMeets(t *testing.T) {
 func TestRosterWatchesMoreTypes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
-		enter(t, w.client(), component("actor"), rosterOptions{})
-		learner := enter(t, w.client(), component("learner"), rosterOptions{})
+		enter(t, w.client(), freshRecord("actor"), rosterOptions{})
+		learner := enter(t, w.client(), freshRecord("learner"), rosterOptions{})
 		learner.expect(t)
 		learner.watchAlso("actor", "actor", "no:type")
 		mustDo(t, learner.refresh(t.Context()))
@@ -75,14 +75,14 @@ func TestRosterRefreshFromDeliver(t *testing.T) {
 		var r *roster
 		var ready sync.WaitGroup
 		ready.Add(1)
-		r, err := openRoster(t.Context(), w.client(), component("learner"),
+		r, err := openRoster(t.Context(), w.client(), freshRecord("learner"),
 			rosterOptions{group: "group", types: []string{"actor"}}, func([]change) {
 				ready.Wait()
 				refreshed <- r.refresh(t.Context())
 			})
 		ready.Done()
 		mustDo(t, err)
-		enter(t, w.client(), component("actor"), rosterOptions{})
+		enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		mustDo(t, <-refreshed)
 		mustDo(t, r.close(t.Context()))
 	})
@@ -92,8 +92,8 @@ func TestRosterRefreshFromDeliver(t *testing.T) {
 func TestRosterCrash(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, lease := newWorld(), 3*time.Second
-		learner := enter(t, w.client(), component("learner", "actor"), rosterOptions{})
-		actor := enter(t, w.client(), component("actor"), rosterOptions{})
+		learner := enter(t, w.client(), freshRecord("learner", "actor"), rosterOptions{})
+		actor := enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		learner.expect(t, "joined actor/actor")
 		actor.crash()
 		time.Sleep(lease - lease/3 - 1)
@@ -102,7 +102,7 @@ func TestRosterCrash(t *testing.T) {
 		learner.expect(t, "lapsed actor/actor")
 
 		crashed := actor.self
-		actor = enter(t, w.client(), component("actor"), rosterOptions{})
+		actor = enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		learner.expect(t, "replaced actor/actor")
 		c := learner.last()
 		if !c.previous.same(crashed) || !c.record.same(actor.self) || c.record.Generation != 2 {
@@ -114,7 +114,7 @@ func TestRosterCrash(t *testing.T) {
 		actor.crash()
 		time.Sleep(500 * time.Millisecond)
 		mustDo(t, learner.refresh(t.Context()))
-		actor = enter(t, w.client(), component("actor"), rosterOptions{})
+		actor = enter(t, w.client(), freshRecord("actor"), rosterOptions{})
 		learner.expect(t, "replaced actor/actor")
 		if found, _ := learner.byName("actor"); !found.same(actor.self) || found.Generation != 3 {
 			t.Errorf("the learner sees %+v", found)
@@ -126,9 +126,9 @@ func TestRosterCrash(t *testing.T) {
 func TestRosterPartition(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, log := newWorld(), new(testLog)
-		learner := enter(t, w.client(), component("learner", "actor"), rosterOptions{})
+		learner := enter(t, w.client(), freshRecord("learner", "actor"), rosterOptions{})
 		store := w.client()
-		actor := enter(t, store, component("actor", "learner"), rosterOptions{logger: log.logger()})
+		actor := enter(t, store, freshRecord("actor", "learner"), rosterOptions{logger: log.logger()})
 		learner.expect(t, "joined actor/actor")
 		actor.expect(t, "joined learner/learner")
 		store.cut(true)
@@ -157,8 +157,8 @@ func TestRosterShortOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
 		stores := []*fakeStore{w.client(), w.client()}
-		a := enter(t, stores[0], component("actor/a", "actor"), rosterOptions{})
-		b := enter(t, stores[1], component("actor/b", "actor"), rosterOptions{})
+		a := enter(t, stores[0], freshRecord("actor/a", "actor"), rosterOptions{})
+		b := enter(t, stores[1], freshRecord("actor/b", "actor"), rosterOptions{})
 		a.expect(t, "joined actor/b")
 		b.expect(t, "joined actor/a")
 		for _, store := range stores {
@@ -180,8 +180,8 @@ func TestRosterUnevenOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
 		early, late := w.client(), w.client()
-		a := enter(t, early, component("actor/a", "actor"), rosterOptions{})
-		b := enter(t, late, component("actor/b", "actor"), rosterOptions{})
+		a := enter(t, early, freshRecord("actor/a", "actor"), rosterOptions{})
+		b := enter(t, late, freshRecord("actor/b", "actor"), rosterOptions{})
 		a.expect(t, "joined actor/b")
 		b.expect(t, "joined actor/a")
 		late.cut(true)
@@ -207,7 +207,7 @@ func TestRosterStoreComesBackEmpty(t *testing.T) {
 		var all []*player
 		for _, name := range []string{"a", "b", "c"} {
 			stores = append(stores, w.client())
-			all = append(all, enter(t, stores[len(stores)-1], component("actor/"+name, "actor"),
+			all = append(all, enter(t, stores[len(stores)-1], freshRecord("actor/"+name, "actor"),
 				rosterOptions{}))
 		}
 		for _, p := range all {
@@ -239,8 +239,8 @@ func TestRosterStoreComesBackEmpty(t *testing.T) {
 func TestRosterFlush(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
-		a := enter(t, w.client(), component("actor/a", "actor"), rosterOptions{})
-		b := enter(t, w.client(), component("actor/b", "actor"), rosterOptions{})
+		a := enter(t, w.client(), freshRecord("actor/a", "actor"), rosterOptions{})
+		b := enter(t, w.client(), freshRecord("actor/b", "actor"), rosterOptions{})
 		a.expect(t, "joined actor/b")
 		b.expect(t, "joined actor/a")
 		for range 20 {
@@ -263,10 +263,10 @@ func TestRosterFlushBetweenReads(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
 		store := w.client()
-		a := enter(t, store, component("actor/a", "learner", "actor"), rosterOptions{})
-		enter(t, w.client(), component("learner/l"), rosterOptions{})
+		a := enter(t, store, freshRecord("actor/a", "learner", "actor"), rosterOptions{})
+		enter(t, w.client(), freshRecord("learner/l"), rosterOptions{})
 		a.expect(t, "joined learner/l")
-		enter(t, w.client(), component("actor/b"), rosterOptions{})
+		enter(t, w.client(), freshRecord("actor/b"), rosterOptions{})
 		a.expect(t, "joined actor/b")
 		for step := range 12 {
 			at := 0
@@ -292,8 +292,8 @@ func TestRosterLeavesBetweenReads(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			w := newWorld()
 			store := w.client()
-			a := enter(t, store, component("actor/a", "learner"), rosterOptions{})
-			l := enter(t, w.client(), component("learner/l"), rosterOptions{})
+			a := enter(t, store, freshRecord("actor/a", "learner"), rosterOptions{})
+			l := enter(t, w.client(), freshRecord("learner/l"), rosterOptions{})
 			a.expect(t, "joined learner/l")
 			at := 0
 			w.hook(func(client *fakeStore, _, _ string) {
@@ -315,9 +315,9 @@ func TestRosterLeavesBetweenReads(t *testing.T) {
 func TestRosterHalfWithdrawn(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
-		a := enter(t, w.client(), component("actor", "learner"), rosterOptions{})
+		a := enter(t, w.client(), freshRecord("actor", "learner"), rosterOptions{})
 		store := w.client()
-		l := enter(t, store, component("learner"), rosterOptions{})
+		l := enter(t, store, freshRecord("learner"), rosterOptions{})
 		a.expect(t, "joined learner/learner")
 		w.hook(func(client *fakeStore, command, _ string) {
 			if client == store && command == "delete" {
@@ -335,7 +335,7 @@ func TestRosterStoreClosed(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld()
 		store := w.client()
-		r := enter(t, store, component("actor"), rosterOptions{})
+		r := enter(t, store, freshRecord("actor"), rosterOptions{})
 		store.Close()
 		err := r.close(t.Context())
 		says[*MembershipError](t, err, `group "group"`, `component "actor"`, "store fake",
@@ -343,7 +343,7 @@ func TestRosterStoreClosed(t *testing.T) {
 		if !errors.Is(err, rendezvous.ErrClosed) {
 			t.Error(err)
 		}
-		_, err = open(t.Context(), store, component("actor/b"), rosterOptions{})
+		_, err = open(t.Context(), store, freshRecord("actor/b"), rosterOptions{})
 		says[*MembershipError](t, err, "claim failed", "keep the store open")
 	})
 }
@@ -356,7 +356,7 @@ func TestRosterStoreMissing(t *testing.T) {
 		store.cut(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := open(ctx, store, component("actor"), rosterOptions{logger: log.logger()})
+		_, err := open(ctx, store, freshRecord("actor"), rosterOptions{logger: log.logger()})
 		says[*MembershipError](t, err, "claim failed after 1m0s", "connection refused",
 			"check that the store runs")
 		if !errors.Is(err, context.DeadlineExceeded) || log.count("does not answer") != 1 {
@@ -366,6 +366,6 @@ func TestRosterStoreMissing(t *testing.T) {
 			time.Sleep(time.Minute)
 			store.cut(false)
 		}()
-		enter(t, store, component("actor"), rosterOptions{})
+		enter(t, store, freshRecord("actor"), rosterOptions{})
 	})
 }

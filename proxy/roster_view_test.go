@@ -125,7 +125,7 @@ func TestRosterConverges(t *testing.T) {
 			var stores [4]*fakeStore
 			begin := func(i int) {
 				stores[i] = w.client()
-				players[i] = enter(t, stores[i], component(fmt.Sprint("t/p", i), "t"), rosterOptions{})
+				players[i] = enter(t, stores[i], freshRecord(fmt.Sprint("t/p", i), "t"), rosterOptions{})
 			}
 			for i := range players {
 				begin(i)
