@@ -11,9 +11,10 @@ import (
 // drainTime is how long Close waits where its context has no deadline.
 const drainTime = 5 * time.Second
 
-// Close leaves the group. It first waits, at most until ctx ends or for five seconds, until the peers
-// have what was sent to them; tasks that are not complete are given up. Calls under way return
-// ErrClosed. What could not be delivered is an *UndeliveredError. Closing twice is allowed.
+// Close leaves the group. Where ctx has no deadline it takes five seconds at most. It first waits
+// until the peers that are there have what was sent to them; what they do not get in time is an
+// *UndeliveredError. Tasks that are not complete, and what is kept for peers that are away, are given
+// up. Calls under way return ErrClosed. Closing again waits for the end of the first.
 func (p *Proxy) Close(ctx context.Context) error {
 	e := p.e
 	if e == nil { // it has not come so far
@@ -25,11 +26,17 @@ func (p *Proxy) Close(ctx context.Context) error {
 		defer cancel()
 	}
 	e.enter()
-	if e.closing {
+	if e.closing { // by somebody else, who reports
 		e.leave()
-		return nil
+		select {
+		case <-e.gone:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	e.closing = true
+	defer close(e.gone)
 	var errs []error
 	if err := e.until(ctx, func() bool { return e.undelivered() == nil }); err != nil {
 		errs = append(errs, &UndeliveredError{Self: e.self.Name, Messages: e.undelivered(), Err: err})
@@ -40,9 +47,14 @@ func (p *Proxy) Close(ctx context.Context) error {
 	if r != nil {
 		errs = append(errs, r.close(ctx))
 	}
-	e.background.Wait()
-	errs = append(errs, e.ep.Close(), p.closeStore())
+	errs = append(errs, e.release(), p.closeStore())
 	return errors.Join(errs...)
+}
+
+// release ends the goroutines and the endpoint of an engine that has ended.
+func (e *engine) release() error {
+	e.background.Wait()
+	return e.ep.Close()
 }
 
 func (p *Proxy) closeStore() error {

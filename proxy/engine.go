@@ -23,6 +23,7 @@ type engine struct {
 	log  *slog.Logger
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
+	gone chan struct{} // closed when Close is done
 
 	wanting atomic.Int32 // goroutines that want the turn
 	mu      sync.Mutex
@@ -49,7 +50,7 @@ type engine struct {
 
 func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 	e := &engine{
-		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1),
+		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1), gone: make(chan struct{}),
 		patience: transport.NewPatience(runtime.NumCPU()+1, p.c.driver.Name() == "inproc"),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
@@ -123,9 +124,18 @@ func (e *engine) leave() {
 	e.mu.Unlock()
 }
 
-// unfinished says whether something waits for a link to take it.
+// unfinished says whether something waits for a link to take it, or to have sent it.
 func (e *engine) unfinished() bool {
-	return len(e.dirty) > 0 || slices.ContainsFunc(e.links, func(l *link) bool { return l.taken > l.done })
+	if slices.ContainsFunc(e.dirty, func(p *peer) bool { return p.dirty }) {
+		return true
+	}
+	for i := 0; i < len(e.links); i++ { // reap may take one out
+		l := e.links[i]
+		if e.reap(l); l.taken > l.done && !l.closed {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *engine) wakePump() {

@@ -283,14 +283,9 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	case m.flags&(flagRelay|flagAgain) != 0 && !e.relayed(m, body, &in):
 		e.duplicates++
 		e.consumed(&in)
-	case m.answer():
-		if !e.answered(p, m) {
-			e.late++
-			return
-		}
-		if m.flags&flagReceipt == 0 {
-			e.arrived(newItem(e, m, body, in))
-		}
+	case m.answer() && !e.answered(p, m):
+		e.late++
+	case m.flags&flagReceipt != 0: // there is nothing else in it
 	default:
 		e.arrived(newItem(e, m, body, in))
 	}

@@ -65,6 +65,25 @@ func (p *Proxy) join(ctx context.Context) error {
 	if err := p.meet(ctx); err != nil {
 		return err
 	}
+	for {
+		err := p.enter(ctx)
+		if !errors.Is(err, errIncarnationTaken) {
+			return err
+		}
+		e := p.e // a member has drawn the same number: draw another one
+		p.e = nil
+		e.enter()
+		e.closing = true
+		e.end()
+		e.leave()
+		if err := e.release(); err != nil {
+			return err
+		}
+	}
+}
+
+// enter opens an endpoint for an incarnation, and makes it a member of the group.
+func (p *Proxy) enter(ctx context.Context) error {
 	self, err := p.c.record()
 	if err != nil {
 		return err

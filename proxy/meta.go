@@ -38,7 +38,6 @@ const (
 	// application has it.
 	flagReceipt
 	flagReceived
-	knownFlags = flagReceived<<1 - 1
 )
 
 // meta is what stands before a body.
@@ -126,10 +125,16 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 		return bad("session type", uint64(m.sessionType), fmt.Sprint("at most ", sessionTypes-1))
 	case !m.stage.of(m.sessionType):
 		return bad("stage", uint64(m.stage), "one of a "+m.sessionType.String())
-	case m.flags&^knownFlags != 0:
-		return bad("flags", uint64(m.flags), fmt.Sprintf("none but %#x", knownFlags))
+	case m.flags&flagReceived != 0 && m.flags&flagReceipt == 0:
+		return bad("flags", uint64(m.flags), "received in a receipt")
 	case (m.flags&flagRelay != 0) != (tag < len(b)) || m.flags&flagRelay != 0 && m.flags&flagReply != 0:
 		return bad("bytes of a relay", uint64(len(b)-tag), "some, with the flag, in a request")
+	case m.flags&flagFailure != 0 && m.flags&flagReply == 0:
+		return bad("flags", uint64(m.flags), "no failure in a request")
+	case m.flags&flagReceipt != 0 && (m.flags&flagReply == 0 || m.bodyBytes != 0):
+		return bad("bytes of a receipt", m.bodyBytes, "0, in a reply")
+	case m.flags&flagVoid != 0 && m.bodyBytes != 0:
+		return bad("bytes of a void body", m.bodyBytes, "0")
 	case m.bodyBytes > uint64(maxMessage):
 		return bad("bytes of a body", m.bodyBytes, fmt.Sprint("at most ", maxMessage))
 	case m.rawBytes > uint64(maxMessage):

@@ -96,7 +96,10 @@ func (e *engine) flushDirty() (moved bool) {
 			moved = true
 		}
 	}
-	e.dirty = slices.DeleteFunc(e.dirty, func(p *peer) bool { return !p.dirty })
+	e.dirty = slices.DeleteFunc(e.dirty, func(p *peer) bool {
+		p.listed = p.dirty
+		return !p.dirty
+	})
 	return moved
 }
 

@@ -24,7 +24,8 @@ type peer struct {
 	inflow inflow
 	dialer dialer
 	rooms  []*waiter // that wait for room in the outbox
-	dirty  bool      // it is in the engine's list of those to flush
+	dirty  bool      // it may have something to send
+	listed bool      // it is in the engine's list of those that may
 }
 
 func (p *peer) name() string { return p.rec.Name }
@@ -209,8 +210,9 @@ func (e *engine) acknowledged(p *peer, delivered, consumed uint64) error {
 
 // flushSoon sees to it that the next pass looks at what there is to send to p.
 func (e *engine) flushSoon(p *peer) {
-	if !p.dirty {
-		p.dirty = true
+	p.dirty = true
+	if !p.listed {
+		p.listed = true
 		e.dirty = append(e.dirty, p)
 	}
 }

@@ -3,6 +3,7 @@ package dist
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/tutti-ml/tutti/proxy"
 	"github.com/tutti-ml/tutti/regtable"
@@ -75,8 +76,9 @@ func (c *Component[T]) Table() *regtable.Table[*proxy.Message] { return c.table 
 
 // Run receives messages and calls handlers until a message of the stop tag comes, and then returns
 // nil. It ends with an error when ctx ends (a *proxy.WaitError that wraps ctx's), when the proxy is
-// closed, or when a handler returns one (a *regtable.HandlerError): then every sender of the messages that it was called with gets
-// the text as a *proxy.RemoteError, in the place of the reply to each of its tasks.
+// closed, or when a handler returns one (a *regtable.HandlerError): then every sender of the messages
+// that it was called with gets the text as a *proxy.RemoteError, in the place of the reply to each of
+// its tasks.
 //
 // The stop message may be a task: it is completed before Run returns.
 func (c *Component[T]) Run(ctx context.Context) error {
@@ -113,10 +115,15 @@ func (c *Component[T]) failed(ctx context.Context, err error) error {
 	return c.onError(ctx, c.self, c.p, err)
 }
 
+// reportTime bounds how long a handler's error waits to be told.
+const reportTime = 5 * time.Second
+
 // report tells the senders of messages why they were not handled: in the place of the reply to a task,
 // unless the handler has replied, and once to the sender of other messages.
 func (c *Component[T]) report(ctx context.Context, messages []*proxy.Message, cause error) error {
-	ctx = context.WithoutCancel(ctx) // it may be ctx that has ended the handler
+	// It may be ctx that has ended the handler; and a sender that takes nothing must not hold Run.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTime)
+	defer cancel()
 	var errs []error
 	told := map[string]bool{}
 	for _, m := range messages {
