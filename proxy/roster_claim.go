@@ -63,29 +63,36 @@ func (r *roster) nextPause(pause time.Duration) time.Duration {
 // claim gets the lease of self's name, and with it the number of this start.
 func (r *roster) claim(ctx context.Context) error {
 	start := time.Now()
-	var seen holder // that has been logged
+	var seen record // that has been logged
 	for {
 		var rival record
 		err := r.insist(ctx, "claim", func(ctx context.Context) (err error) {
 			rival, err = r.attempt(ctx)
 			return err
 		})
+		if err != nil && ctx.Err() != nil && seen.Instance != "" {
+			return r.duplicate(ctx, seen, start) // that is why there was no time left
+		}
 		if err != nil || rival.Instance == "" {
 			return err
 		}
 		if rival.Instance == nobody {
 			continue
 		}
-		if rival.holder() != seen {
-			seen = rival.holder()
+		if rival.holder() != seen.holder() {
+			seen = rival
 			r.log.Info("waiting for the name", "holder", rival.claimant(), "lease", r.lease)
 		}
 		if !sleep(ctx, r.watch.hints(), contestPause) {
-			return &DuplicateNameError{
-				Group: r.group, Name: r.self.Name, Self: r.self.claimant(),
-				Holder: rival.claimant(), Waited: time.Since(start), Err: context.Cause(ctx),
-			}
+			return r.duplicate(ctx, rival, start)
 		}
+	}
+}
+
+func (r *roster) duplicate(ctx context.Context, rival record, start time.Time) error {
+	return &DuplicateNameError{
+		Group: r.group, Name: r.self.Name, Self: r.self.claimant(),
+		Holder: rival.claimant(), Waited: time.Since(start), Err: context.Cause(ctx),
 	}
 }
 
