@@ -91,8 +91,8 @@ func TestHostileFrames(t *testing.T) {
 				v.rogue.feed(test.frames...)
 				v.move()
 				err := v.log.errors()
-				if !v.rogue.closed || err == nil || !strings.Contains(err.Error(), test.want) {
-					t.Errorf("closed: %v, error %v, want %q", v.rogue.closed, err, test.want)
+				if !v.rogue.closed() || err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("closed: %v, error %v, want %q", v.rogue.closed(), err, test.want)
 				}
 				var link *transport.LinkError
 				if !errors.As(err, &link) || link.Peer != 7 || link.Phase != "receive" {
@@ -131,8 +131,8 @@ func TestHostileWindow(t *testing.T) {
 	}
 	v.move()
 	var wire *WireError
-	if err := v.log.errors(); !v.rogue.closed || !errors.As(err, &wire) || wire.Want != "at most 1000" {
-		t.Errorf("closed: %v, error %v", v.rogue.closed, err)
+	if err := v.log.errors(); !v.rogue.closed() || !errors.As(err, &wire) || wire.Want != "at most 1000" {
+		t.Errorf("closed: %v, error %v", v.rogue.closed(), err)
 	}
 	if n := v.Stats().Inbox; n != 3 { // of 373 bytes each
 		t.Errorf("%d messages were taken", n)
@@ -158,7 +158,7 @@ func TestWindowOpens(t *testing.T) {
 			}
 		}
 	}
-	if v.rogue.closed {
+	if v.rogue.closed() {
 		t.Error(v.log.errors())
 	}
 	v.end()
@@ -182,7 +182,7 @@ func TestHostileAnswers(t *testing.T) {
 	v.move()
 	id := sendTo(t, v, Task, strings.Repeat("x", 150))
 	var asked meta
-	if err := asked.parse(v.rogue.sent[len(v.rogue.sent)-1].payload[:metaFixedBytes+1], 1<<20); err != nil {
+	if err := asked.parse(v.rogue.frames()[len(v.rogue.frames())-1].payload[:metaFixedBytes+1], 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	second, err := v.ISend(t.Context(), NewSessionMessage("t", "rogue", "not sent yet", Task))
@@ -211,7 +211,7 @@ func TestHostileAnswers(t *testing.T) {
 		}
 	}
 	v.move()
-	if s := v.Stats(); s.Inbox != 2 || s.Late != 7 || s.Sessions != 1 || v.rogue.closed {
+	if s := v.Stats(); s.Inbox != 2 || s.Late != 7 || s.Sessions != 1 || v.rogue.closed() {
 		t.Errorf("%+v, %v", s, v.log.errors())
 	}
 	v.end()
@@ -231,7 +231,7 @@ func TestHostileReceipt(t *testing.T) {
 		t.Error("the session is settled")
 	default:
 	}
-	if err := v.log.errors(); !v.rogue.closed || err == nil {
+	if err := v.log.errors(); !v.rogue.closed() || err == nil {
 		t.Error(err)
 	}
 	v.end()
@@ -255,7 +255,7 @@ func TestHostileConnections(t *testing.T) {
 	if n := len(v.e.links); n > 1+maxLinks+maxStrangers {
 		t.Errorf("%d connections", n)
 	}
-	if v.rogue.closed && v.e.peers["rogue"].out == nil {
+	if v.rogue.closed() && v.e.peers["rogue"].out == nil {
 		t.Error("the rogue has no connection in use")
 	}
 	v.end()
@@ -285,8 +285,8 @@ func TestHostileBodies(t *testing.T) {
 			_, err = Decode[any](got)
 		}
 		var bad *BodyError
-		if !errors.As(err, &bad) || v.rogue.closed {
-			t.Errorf("%s: got %v, %v; closed: %v", name, got, err, v.rogue.closed)
+		if !errors.As(err, &bad) || v.rogue.closed() {
+			t.Errorf("%s: got %v, %v; closed: %v", name, got, err, v.rogue.closed())
 		}
 		v.end()
 	}
@@ -311,7 +311,7 @@ func TestSendToDeafPeerEndsWithContext(t *testing.T) {
 	v := newVictim(t)
 	v.rogue.feed(intro("rogue", "worker", 1<<20))
 	v.move()
-	v.rogue.deaf = true
+	v.rogue.setDeaf(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := v.Send(ctx, NewSessionMessage("t", "rogue", "body", Task))

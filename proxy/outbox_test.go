@@ -28,7 +28,7 @@ func (v *victim) says(l *fakeLink, delivered, consumed uint64) {
 func bodies(t *testing.T, l *fakeLink) []string {
 	t.Helper()
 	var list []string
-	for _, f := range l.sent {
+	for _, f := range l.frames() {
 		if f.h.Kind != transport.Data || f.h.Step != 0 {
 			continue
 		}
@@ -97,12 +97,12 @@ func TestGivenUpCountsInWindow(t *testing.T) {
 // A message that is given up half sent leaves its number, and its memory to the sender.
 func TestGivenUpBeforeItIsSent(t *testing.T) {
 	v := newRogue(t, 1<<20)
-	v.rogue.deaf = true
+	v.rogue.setDeaf(true)
 	body := []byte("mine")
 	id := sendTo(t, v, Task, body)
 	v.Session(id).Cancel()
 	copy(body, "void")
-	v.rogue.deaf = false
+	v.rogue.setDeaf(false)
 	sendTo(t, v, Task, "next")
 	if got := bodies(t, v.rogue); len(got) != 2 || got[0] != "-" || got[1] != "next" {
 		t.Errorf("sent %q", got)
@@ -156,7 +156,7 @@ func TestRewind(t *testing.T) {
 	for i := range 4 {
 		sendTo(t, v, Plain, fmt.Sprint(i))
 	}
-	v.rogue.end = errFake
+	v.rogue.breaks()
 	v.move()
 	l := &fakeLink{rank: 7}
 	v.attach(l)
@@ -179,7 +179,7 @@ func TestSettledWhileSentAgain(t *testing.T) {
 	body := []byte("mine")
 	sendTo(t, v, Notification, body)
 	sendTo(t, v, Notification, "second")
-	v.rogue.end = errFake
+	v.rogue.breaks()
 	v.move()
 	l := &fakeLink{rank: 7, deaf: true}
 	v.attach(l)
@@ -187,7 +187,7 @@ func TestSettledWhileSentAgain(t *testing.T) {
 	v.move()
 	v.says(l, 1, 1) // it came
 	copy(body, "else")
-	l.deaf = false
+	l.setDeaf(false)
 	v.move()
 	sendTo(t, v, Notification, "third")
 	if got := bodies(t, l); len(got) != 2 || got[0] != "second" || got[1] != "third" {
@@ -199,7 +199,7 @@ func TestSettledWhileSentAgain(t *testing.T) {
 // A refused connection makes a peer absent, and one that comes about present again.
 func TestRefusedIsNotForEver(t *testing.T) {
 	v := newRogue(t, 1<<20, WithRejoin(Rejoin{}))
-	v.rogue.end = errFake
+	v.rogue.breaks()
 	v.move()
 	p := v.e.peers["rogue"]
 	v.e.enter()
