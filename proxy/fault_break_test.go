@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -108,7 +109,7 @@ func TestBrokenLinksLoseNothing(t *testing.T) {
 		"inproc": func() transport.Driver { return inproc.NewNetwork(inproc.Options{}).Driver() },
 		"tcp":    func() transport.Driver { return zmq.New(zmq.TCP) },
 	} {
-		runs, breaks := 8, 8
+		runs, breaks := 8, 20
 		if testing.Short() {
 			runs = 2
 		}
@@ -119,104 +120,104 @@ func TestBrokenLinksLoseNothing(t *testing.T) {
 				t.Logf("seed %d", seed)
 				random := rand.New(rand.NewPCG(seed, 0))
 				d := &fragile{Driver: open(), random: random}
-				all := join(t, embeddedStore(t), masterAndWorkers(1), proxy.WithDriver(d))
+				all := join(t, embeddedStore(t), masterAndWorkers(3), proxy.WithDriver(d))
 				d.mu.Lock()
 				d.breaks = breaks
 				d.mu.Unlock()
-				brokenRun(faulty(t), t, all["master"], all["worker.1"], d)
+				workers := []*proxy.Proxy{all["worker.1"], all["worker.2"], all["worker.3"]}
+				brokenRun(faulty(t), t, all["master"], workers, d)
 			})
 		}
 	}
 }
 
 // brokenRun sends messages of all types and sizes until all breaks have come, and a few more.
-func brokenRun(ctx context.Context, t *testing.T, master, worker *proxy.Proxy, d *fragile) {
+func brokenRun(ctx context.Context, t *testing.T, master *proxy.Proxy, workers []*proxy.Proxy, d *fragile) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d.mu.Lock()
-	large := make([]int64, 300_000+d.random.IntN(100_000)) // several frames
-	small := make([]int64, 1+d.random.IntN(100))
-	d.mu.Unlock()
-	wanting := make(chan struct{}, 64) // messages under way
 	var group sync.WaitGroup
-	var total int64
-	replies := map[proxy.ID]int64{}
-	group.Go(func() { // the worker
-		for want := int64(0); ; want++ {
-			m, err := worker.ReceiveOnce(ctx)
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil {
+	room := make(chan struct{}, 64) // for messages under way
+	for _, w := range workers {
+		group.Go(func() {
+			if err := inOrder(ctx, w, room); err != nil && ctx.Err() == nil {
 				t.Error(err)
 				cancel()
-				return
 			}
-			body := m.Body.([]int64)
-			if body[0] != want || body[len(body)-1] != want {
-				t.Errorf("message %d to %d came at place %d", body[0], body[len(body)-1], want)
-				cancel()
-			}
-			if m.SessionType == proxy.Task {
-				if err := worker.Reply(ctx, m, "", body); err != nil {
-					t.Error(err)
-				}
-			}
-			select {
-			case <-wanting:
-			case <-ctx.Done():
-			}
+		})
+	}
+	type place struct {
+		worker string
+		number int64
+	}
+	next := map[string]int64{} // number, by worker
+	replies := map[proxy.ID]place{}
+	send := func(w string, kind proxy.SessionType, size int) error {
+		body := make([]int64, size)
+		body[0], body[size-1] = next[w], next[w]
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
 		}
-	})
-	for rest := 50; rest > 0; total++ {
+		id, err := master.ISend(ctx, proxy.NewSessionMessage("n", w, body, kind))
+		if kind == proxy.Task {
+			replies[id] = place{w, next[w]}
+		}
+		next[w]++
+		return err
+	}
+	var err error
+	sent := 0
+	for rest := 50; rest > 0 && err == nil; sent++ {
 		d.mu.Lock()
 		if d.breaks == 0 {
 			rest--
 		}
-		body := append([]int64(nil), small...)
+		size := 1 + d.random.IntN(100)
 		if d.random.IntN(40) == 0 {
-			body = append([]int64(nil), large...)
+			size = 300_000 + d.random.IntN(100_000) // several frames
 		}
-		kind := proxy.SessionType(d.random.IntN(3))
+		kind, w := proxy.SessionType(d.random.IntN(3)), workers[d.random.IntN(len(workers))]
 		d.mu.Unlock()
-		body[0], body[len(body)-1] = total, total
-		select {
-		case wanting <- struct{}{}:
-		case <-ctx.Done():
-		}
-		id, err := master.ISend(ctx, proxy.NewSessionMessage("n", worker.Name(), body, kind))
-		if err != nil {
-			t.Error(err)
-			break
-		}
-		if kind == proxy.Task {
-			replies[id] = total
-		}
+		err = send(w.Name(), kind, size)
 	}
-	for range len(replies) {
-		m, err := master.ReceiveOnce(ctx)
-		if err != nil {
-			t.Error(err)
-			break
-		}
-		n, ok := replies[m.SessionID]
-		if body := m.Body.([]int64); !ok || body[0] != n || body[len(body)-1] != n {
-			t.Errorf("%v, of message %d, answers %d", m, n, body[0])
-		}
-		delete(replies, m.SessionID)
+	for _, w := range workers { // when these are answered, all before are
+		err = errors.Join(err, send(w.Name(), proxy.Task, 1))
 	}
-	last := proxy.NewSessionMessage("n", worker.Name(), []int64{total}, proxy.Task)
-	if !t.Failed() {
-		wanting <- struct{}{}
-		if _, err := master.Send(ctx, last); err != nil {
-			t.Error(err)
+	for err == nil && len(replies) > 0 {
+		var m *proxy.Message
+		if m, err = master.ReceiveOnce(ctx); err == nil {
+			want, ok := replies[m.SessionID]
+			if body := m.Body.([]int64); !ok || (place{m.Source, body[0]}) != want || body[len(body)-1] != body[0] {
+				err = fmt.Errorf("%v, for %v, answers %d", m, want, body[0])
+			}
+			delete(replies, m.SessionID)
 		}
 	}
 	cancel()
 	group.Wait()
 	s := master.Stats()
-	if s.Sessions != 0 || s.Inbox != 0 || s.Late != 0 || s.Resent != 0 {
-		t.Errorf("at the end: %+v", s)
+	if err != nil || s.Sessions != 0 || s.Inbox != 0 || s.Late != 0 || s.Resent != 0 {
+		t.Errorf("%v; at the end: %+v", err, s)
 	}
-	t.Logf("%d messages: %+v, worker %+v", total, s, worker.Stats())
+	t.Logf("%d messages: %+v", sent, s)
+}
+
+// inOrder receives messages, which have to come in order, and answers tasks.
+func inOrder(ctx context.Context, p *proxy.Proxy, room <-chan struct{}) error {
+	for want := int64(0); ; want++ {
+		m, err := p.ReceiveOnce(ctx)
+		if err != nil {
+			return err
+		}
+		body := m.Body.([]int64)
+		if body[0] != want || body[len(body)-1] != want {
+			return fmt.Errorf("message %d to %d came at place %d", body[0], body[len(body)-1], want)
+		}
+		if m.SessionType == proxy.Task {
+			if err := p.Reply(ctx, m, "", body); err != nil {
+				return err
+			}
+		}
+		<-room
+	}
 }

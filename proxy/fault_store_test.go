@@ -90,7 +90,8 @@ func (r *redis) url() string {
 
 // published waits until the store has records and leases of all names of a type, as redis-cli would show
 // them, and returns their processes.
-func published(ctx context.Context, store rendezvous.Store, kind string, names ...string) (map[string]int, error) {
+func published(ctx context.Context, store rendezvous.Store, kind string, names ...string,
+) (map[string]int, error) {
 	hints, err := store.Watch(ctx, "group")
 	if err != nil {
 		return nil, err
