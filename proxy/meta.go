@@ -116,7 +116,10 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 	copy(m.re[:], b[40:])
 	m.bodyBytes, m.rawBytes = le.Uint64(b[56:]), le.Uint64(b[64:])
 	tag := metaFixedBytes + int(le.Uint16(b[6:]))
-	m.tag, m.relay = string(b[metaFixedBytes:tag]), nil
+	m.relay = nil
+	if m.tag != string(b[metaFixedBytes:tag]) { // often it is as that of the message before
+		m.tag = string(b[metaFixedBytes:tag])
+	}
 	if m.flags&flagRelay != 0 {
 		m.relay = slices.Clone(b[tag:])
 	}

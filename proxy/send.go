@@ -225,21 +225,28 @@ func (p *Proxy) dispatch(ctx context.Context, drafts []*draft) error {
 // exchange posts all drafts and waits for their replies.
 func (p *Proxy) exchange(ctx context.Context, phase string, drafts []*draft) ([]*Message, error) {
 	e := p.e
-	c := &collector{waiter: newWaiter(), final: true, slots: make([]slot, len(drafts))}
+	c := newCollector(len(drafts))
+	c.final = true
 	for i, d := range drafts {
-		c.slots[i] = slot{session: d.meta.session, peer: d.destination}
+		c.slots[i].session, c.slots[i].peer = d.meta.session, d.destination
 	}
 	started := time.Now()
 	e.enter()
 	e.listen(c)
 	for i, d := range drafts {
 		if err := p.post(ctx, d); err != nil {
-			e.fill(c, i, &item{err: err})
+			e.fill(&c.slots[i], &item{err: err})
 		} else {
 			c.slots[i].posted = true
 		}
 	}
-	err := e.wait(ctx, &c.waiter)
+	held, err := e.await(ctx, &c.waiter)
+	if !held {
+		if drafts[0].meta.sessionType == Task { // settled by its reply
+			return p.collect(c, err)
+		}
+		e.enter()
+	}
 	if err != nil {
 		e.forget(c)
 		err = &WaitError{
