@@ -17,21 +17,29 @@ type item struct {
 	rawBytes    uint64
 }
 
-func newItem(e *engine, m *meta, body []byte, in inbound) *item {
+// arrival is an item with what belongs to it, in one allocation.
+type arrival struct {
+	item    item
+	message Message
+	inbound inbound
+}
+
+func newItem(e *engine, m *meta, body []byte, in *inbound) *item {
 	p := in.peer
-	destination := e.self.Name
-	if m.flags&flagBroadcast != 0 {
-		destination = e.self.Type
+	a := &arrival{inbound: *in}
+	a.message = Message{
+		Tag: m.tag, Source: p.rec.Name, SourceType: p.rec.Type, Destination: e.self.Name,
+		SessionID: m.session, MessageID: m.message, SessionType: m.sessionType, Stage: m.stage,
+		inbound: &a.inbound,
 	}
-	return &item{
-		message: &Message{
-			Tag: m.tag, Source: p.rec.Name, SourceType: p.rec.Type, Destination: destination,
-			SessionID: m.session, MessageID: m.message, SessionType: m.sessionType, Stage: m.stage,
-			inbound: &in,
-		},
-		session: m.session, peer: p.rec.Name,
+	if m.flags&flagBroadcast != 0 {
+		a.message.Destination = e.self.Type
+	}
+	a.item = item{
+		message: &a.message, session: m.session, peer: p.rec.Name,
 		kind: m.kind, compression: m.compression, raw: body, rawBytes: m.rawBytes,
 	}
+	return &a.item
 }
 
 // open decodes the body. It may take long, and is called without the turn.

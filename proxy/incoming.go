@@ -293,7 +293,7 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 		e.late++
 	case m.flags&flagReceipt != 0: // there is nothing else in it
 	default:
-		e.arrived(newItem(e, m, body, in))
+		e.arrived(newItem(e, m, body, &in))
 	}
 	if f.overdue() {
 		e.flushSoon(p)

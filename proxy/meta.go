@@ -58,6 +58,7 @@ type meta struct {
 
 // append writes the meta behind b.
 func (m *meta) append(b []byte) []byte {
+	b = slices.Grow(b, metaFixedBytes+len(m.tag)+len(m.relay))
 	b = append(b, metaVersion, byte(m.sessionType), byte(m.stage), m.flags, byte(m.kind),
 		byte(m.compression))
 	le := binary.LittleEndian

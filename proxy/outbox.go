@@ -35,6 +35,10 @@ type outgoing struct {
 	again        bool // it was sent on a link before the one in use
 	sent         int  // bytes that the link has taken
 	step         uint32
+
+	// What meta and a session of this message alone are kept in, for one allocation to do.
+	space [metaFixedBytes + 36]byte
+	own   session
 }
 
 func (o *outgoing) size() int64 { return int64(len(o.meta) + len(o.body)) }

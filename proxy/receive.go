@@ -73,13 +73,17 @@ func (p *Proxy) Receive(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for {
 			m, err := p.ReceiveOnce(ctx)
-			var ended *WaitError
-			var superseded *SupersededError
-			if !yield(m, err) || errors.As(err, &ended) || errors.As(err, &superseded) {
+			if !yield(m, err) || err != nil && endsReceive(err) {
 				return
 			}
 		}
 	}
+}
+
+func endsReceive(err error) bool {
+	var ended *WaitError
+	var superseded *SupersededError
+	return errors.As(err, &ended) || errors.As(err, &superseded)
 }
 
 // ReceiveByID waits for one message of each session, and returns them in the order of ids. An id that

@@ -11,13 +11,15 @@ type session struct {
 	kind    SessionType
 	targets []*outgoing
 	done    chan struct{} // made when somebody asks
+	one     [1]*outgoing  // targets, when there is one
 }
 
 // open adds a message to the session of its id.
 func (e *engine) open(o *outgoing) {
 	s := e.sessions[o.session]
 	if s == nil {
-		s = &session{id: o.session, kind: o.sessionType}
+		s = &o.own
+		s.id, s.kind, s.targets = o.session, o.sessionType, s.one[:0]
 		e.sessions[o.session] = s
 	}
 	s.targets = append(s.targets, o)
