@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// A message on the wire is its meta, then its body, cut into frames of the link's size. The meta, all
-// numbers little-endian:
+// A message on the wire is its meta, then its body, cut into frames of the link's size; small ones,
+// whose numbers follow each other, may share a frame. The meta, all numbers little-endian:
 //
 //	 0  version (1)       1  session type (1)    2  stage (1)         3  flags (1)
 //	 4  kind of body (1)  5  compression (1)     6  bytes of tag (2)
