@@ -32,18 +32,22 @@ func bodies(t *testing.T, l *fakeLink) []string {
 		if f.h.Kind != transport.Data || f.h.Step != 0 {
 			continue
 		}
-		n, err := metaBytes(f.payload)
-		var m meta
-		if err == nil {
-			err = m.parse(f.payload[:n], 1<<30)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.flags&flagVoid != 0 {
-			list = append(list, "-")
-		} else {
-			list = append(list, string(f.payload[n:]))
+		for p := f.payload; len(p) > 0; {
+			n, err := metaBytes(p)
+			var m meta
+			if err == nil {
+				err = m.parse(p[:n], 1<<30)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := min(n+int(m.bodyBytes), len(p)) // the rest is in other parts
+			if m.flags&flagVoid != 0 {
+				list = append(list, "-")
+			} else {
+				list = append(list, string(p[n:end]))
+			}
+			p = p[end:]
 		}
 	}
 	return list
