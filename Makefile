@@ -7,12 +7,15 @@ SHELL       := /bin/bash
 
 TOOL        := go tool -modfile=tools.mod
 RANKS       ?= 4
+WORKERS     ?= 4
+SEEDS       ?= 1 2 3 4 5
 PKG         ?= ./...
 BENCH       ?= .
 COUNT       ?= 5
 FUZZTIME    ?= 30s
 HOSTS_FLAGS ?= -n 2
 BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
+RPC_FLAGS   ?= -rounds 5
 PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
 
 .PHONY: help
@@ -30,6 +33,14 @@ demo: ## train a digit classifier on RANKS=4 processes and compare it with one p
 	@mkdir -p bin build
 	go build -o bin/ ./cmd/tutti ./examples/train
 	bin/tutti run -n $(RANKS) -- bin/train -compare -want-accuracy 0.96 -plot build/train.png
+
+.PHONY: demo-rollout
+demo-rollout: ## a learner and WORKERS=4 actors learn to balance a pole, once for each of SEEDS="1 2 3 4 5"
+	@mkdir -p bin build
+	go build -o bin/ ./cmd/tutti ./examples/rollout
+	for seed in $(SEEDS); do \
+		bin/tutti run -n $$(($(WORKERS) + 1)) $(STORE:%=--store %) -- bin/rollout -seed $$seed \
+			-want-return 475 -plot build/rollout-$$seed.png $(ROLLOUT_FLAGS); done
 
 .PHONY: test
 test: ## everything: sets the machine up, then go vet and all tests
@@ -61,6 +72,12 @@ bench-peers: ## Tutti beside Open MPI, MPICH and Gloo; draws docs/allreduce.svg;
 	scripts/setup.sh openmpi-bin libopenmpi-dev mpich libmpich-dev libgloo-dev gcc g++
 	scripts/peers/run.sh $(PEERS_FLAGS)
 
+.PHONY: bench-rpc
+bench-rpc: ## package proxy beside gRPC-go and MARO's figures; RPC_FLAGS='-cases send -sizes 0'
+	@mkdir -p bin
+	go -C scripts/rpc build -o $(CURDIR)/bin/rpc .
+	bin/rpc $(RPC_FLAGS)
+
 .PHONY: bench-hosts
 bench-hosts: ## all collectives between two network namespaces as hosts (root); HOSTS_FLAGS='-rate 1gbit'
 	scripts/setup.sh iproute2
@@ -77,6 +94,7 @@ lint: ## format, vet on every platform, staticcheck, generated files
 	GOARCH=arm64 CGO_ENABLED=0 go vet ./...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet ./...
 	$(TOOL) staticcheck ./...
+	go -C scripts/rpc vet ./...
 	go mod verify
 	go -C tensor/kernelgen test -run TestCommittedFilesAreCurrent ./...
 

@@ -26,7 +26,6 @@ func (e *engine) apply(changes []change) {
 		switch {
 		case c.kind == superseded:
 			e.supersede(c.record)
-		case !e.related(&c.record):
 		case c.kind == left:
 			e.away(e.peers[c.record.Name], &c.record, errLeft)
 		case c.kind == lapsed:
@@ -81,6 +80,7 @@ func (e *engine) here(r record) {
 	}
 	fresh := p.rec.Incarnation != r.Incarnation
 	p.rec, p.present, p.lost, p.left, p.refused = r, true, nil, false, false
+	p.related = e.related(&r)
 	e.byIncarnation[r.Incarnation] = p
 	if fresh {
 		p.dialer = dialer{since: e.now()}
@@ -96,6 +96,7 @@ func (e *engine) comesBack(p *peer) bool {
 	for _, l := range slices.Clone(p.links) {
 		e.broken(l, errReplaced)
 	}
+	e.relayGone(p)
 	delete(e.byIncarnation, p.rec.Incarnation)
 	p.inflow = inflow{}
 	switch {
@@ -108,8 +109,9 @@ func (e *engine) comesBack(p *peer) bool {
 		return false
 	}
 	e.failWaiting(p, errReplaced)
-	again := p.outbox.restart()
+	again, dropped := p.outbox.restart()
 	e.resent += uint64(again)
+	e.late += uint64(dropped)
 	e.log.Info("peer has come back", "peer", p.name(), "times", p.rejoins, "sent again", again)
 	return true
 }
@@ -128,6 +130,7 @@ func (e *engine) away(p *peer, r *record, cause error) {
 		p.lost = cause
 		e.failAll(p, cause)
 	}
+	e.relayGone(p)
 	e.changed()
 }
 
@@ -174,7 +177,7 @@ func (e *engine) until(ctx context.Context, met func() bool) error {
 func (e *engine) ofType(kind string) []*peer {
 	var list []*peer
 	for _, q := range e.peers {
-		if q.present && q.rec.Type == kind {
+		if q.present && q.related && q.rec.Type == kind {
 			list = append(list, q)
 		}
 	}
@@ -243,7 +246,7 @@ func (e *engine) destination(ctx context.Context, name string, opens bool) (*pee
 		return nil, err
 	}
 	p := e.peers[name]
-	if p == nil {
+	if p == nil || !p.related && p.present {
 		return nil, &UnknownPeerError{Self: e.self.Name, Destination: name, Known: e.names()}
 	}
 	if opens {

@@ -47,9 +47,14 @@ func (p *Proxy) Close(ctx context.Context) error {
 	if r != nil {
 		errs = append(errs, r.close(ctx))
 	}
-	e.background.Wait()
-	errs = append(errs, e.ep.Close(), p.closeStore())
+	errs = append(errs, e.release(), p.closeStore())
 	return errors.Join(errs...)
+}
+
+// release ends the goroutines and the endpoint of an engine that has ended.
+func (e *engine) release() error {
+	e.background.Wait()
+	return e.ep.Close()
 }
 
 func (p *Proxy) closeStore() error {
@@ -72,7 +77,7 @@ func (e *engine) undelivered() map[string]int {
 			continue
 		}
 		n := 0
-		for _, q := range []*queue{&p.outbox.answers, &p.outbox.requests} {
+		for _, q := range []*queue{&p.outbox.answers, &p.outbox.requests, &p.outbox.relayed} {
 			for o := q.head; o != nil; o = o.next {
 				if !o.void && (o.seq == 0 || o.seq > p.outbox.delivered) {
 					n++
@@ -127,7 +132,8 @@ type Stats struct {
 	SentMessages, ReceivedMessages uint64
 	SentBytes, ReceivedBytes       uint64
 	// Resent counts messages sent again to a new incarnation of a peer, Duplicates those that came
-	// a second time and were dropped, Late replies of sessions that had ended.
+	// a second time and were dropped, Late replies that were dropped: here, of sessions that had ended,
+	// and those for a requester that died before it was known to have them.
 	Resent, Duplicates, Late uint64
 	// Inbox is how many messages wait to be received.
 	Inbox int
@@ -148,7 +154,7 @@ func (p *Proxy) Stats() Stats {
 		Inbox: e.length, Sessions: len(e.sessions), Outbox: map[string]int{},
 	}
 	for _, q := range e.peers {
-		s.Outbox[q.name()] = q.outbox.requests.kept() + q.outbox.answers.kept()
+		s.Outbox[q.name()] = q.outbox.requests.kept() + q.outbox.relayed.kept() + q.outbox.answers.kept()
 	}
 	return s
 }

@@ -51,13 +51,19 @@ func (e *engine) dials(p *peer) time.Time {
 	_, wanted := e.expect[p.rec.Type]
 	mutual := slices.Contains(p.rec.Expects, e.self.Type)
 	start := p.dialer.since
-	if mutual && (!wanted || e.self.Incarnation < p.rec.Incarnation) {
+	if p.related && mutual && (!wanted || e.self.Incarnation < p.rec.Incarnation) {
 		start = start.Add(fallbackToDial)
 	}
 	if p.dialer.next.After(start) {
 		return p.dialer.next
 	}
 	return start
+}
+
+// wantsLink says whether there should be a link to p, and is none. With one that is known because of a
+// relay only there has to be something to send.
+func (e *engine) wantsLink(p *peer) bool {
+	return p.out == nil && len(p.links) == 0 && (p.related || p.outbox.requests.head != nil)
 }
 
 // dial opens a link to p in the background.
@@ -159,7 +165,8 @@ func (e *engine) tick() time.Time {
 		next = earlier(next, e.tickLink(l, now))
 	}
 	for _, p := range e.peers {
-		if p.expected() && p.out == nil && len(p.links) == 0 && !p.dialer.busy {
+		next = earlier(next, e.tickRelayed(p, now))
+		if p.expected() && e.wantsLink(p) && !p.dialer.busy {
 			at := e.dials(p)
 			if at.After(now) {
 				next = earlier(next, at)

@@ -17,7 +17,8 @@ type item struct {
 	rawBytes    uint64
 }
 
-func newItem(e *engine, p *peer, m *meta, body []byte, in inbound) *item {
+func newItem(e *engine, m *meta, body []byte, in inbound) *item {
+	p := in.peer
 	destination := e.self.Name
 	if m.flags&flagBroadcast != 0 {
 		destination = e.self.Type
@@ -170,8 +171,12 @@ func (e *engine) taken(it *item) {
 
 // consumed tells the peer that a request was received, unless it has died since.
 func (e *engine) consumed(in *inbound) {
-	p := in.peer
-	if in.ordinal == 0 || p.rec.Incarnation != in.incarnation {
+	if in.relayed {
+		in.relayed = false
+		e.confirm(in, true)
+	}
+	p := in.stream
+	if in.ordinal == 0 || p.rec.Incarnation != in.streamInc {
 		return
 	}
 	p.inflow.consume(in.ordinal, in.size)

@@ -265,8 +265,9 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	e.receivedMessages++
 	e.receivedBytes += uint64(size)
 	in := inbound{
-		proxy: e.proxy, peer: p, incarnation: p.rec.Incarnation, failed: m.flags&flagFailure != 0,
-		stage: m.stage, size: size,
+		proxy: e.proxy, peer: p, incarnation: p.rec.Incarnation, stream: p, streamInc: p.rec.Incarnation,
+		kind: m.sessionType, session: m.session, message: m.message,
+		failed: m.flags&flagFailure != 0, stage: m.stage, size: size,
 	}
 	if m.flags&flagReply != 0 {
 		in.re = m.re
@@ -279,16 +280,22 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	switch {
 	case m.flags&flagVoid != 0:
 		e.consumed(&in)
+	case m.flags&(flagRelay|flagAgain) != 0 && !e.relayed(m, body, &in):
+		e.duplicates++
+		e.consumed(&in)
 	case m.answer() && !e.answered(p, m):
 		e.late++
+	case m.flags&flagReceipt != 0: // there is nothing else in it
 	default:
-		e.arrived(newItem(e, p, m, body, in))
+		e.arrived(newItem(e, m, body, in))
 	}
 	if f.overdue() {
 		e.flushSoon(p)
 	}
 }
 
-// answer says whether a message ends, or moves, a task: it is not bounded by the window but by the
-// tasks that were sent.
-func (m *meta) answer() bool { return m.flags&flagReply != 0 && m.sessionType == Task }
+// answer says whether a message ends, or moves, a session: it is not bounded by the window but by what
+// was sent.
+func (m *meta) answer() bool {
+	return m.flags&flagReply != 0 && (m.sessionType == Task || m.flags&flagReceipt != 0)
+}

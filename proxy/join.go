@@ -65,6 +65,25 @@ func (p *Proxy) join(ctx context.Context) error {
 	if err := p.meet(ctx); err != nil {
 		return err
 	}
+	for {
+		err := p.enter(ctx)
+		if !errors.Is(err, errIncarnationTaken) {
+			return err
+		}
+		e := p.e // a member has drawn the same number: draw another one
+		p.e = nil
+		e.enter()
+		e.closing = true
+		e.end()
+		e.leave()
+		if err := e.release(); err != nil {
+			return err
+		}
+	}
+}
+
+// enter opens an endpoint for an incarnation, and makes it a member of the group.
+func (p *Proxy) enter(ctx context.Context) error {
 	self, err := p.c.record()
 	if err != nil {
 		return err
@@ -110,6 +129,9 @@ func (c *config) record() (record, error) {
 	if err != nil {
 		return record{}, err
 	}
+	if c.hostID != "" {
+		id = c.hostID
+	}
 	r := record{
 		Name: c.name, Type: c.kind, Incarnation: newIncarnation(), Instance: newID().String(),
 		Driver: c.driver.Name(), Host: host, HostID: id, PID: os.Getpid(), Started: time.Now(),
@@ -125,7 +147,7 @@ func (e *engine) assemble(ctx context.Context) error {
 	started := time.Now()
 	connected := func(kind string) (n int) {
 		for _, q := range e.peers {
-			if q.present && q.out != nil && q.rec.Type == kind {
+			if q.present && q.related && q.out != nil && q.rec.Type == kind {
 				n++
 			}
 		}

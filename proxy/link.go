@@ -138,12 +138,13 @@ func (e *engine) control(l *link, k transport.Kind, step uint32, payload []byte,
 
 // acknowledge sends an acknowledgement alone.
 func (e *engine) acknowledge(p *peer) (moved bool) {
-	if p.out == nil || !p.inflow.ackDue {
+	l := p.out
+	if l == nil || !p.inflow.ackDue {
 		return false
 	}
 	var sent bool
-	if err := e.control(p.out, transport.Credit, 0, nil, &sent); err != nil {
-		e.broken(p.out, err)
+	if err := e.control(l, transport.Credit, 0, nil, &sent); err != nil {
+		e.broken(l, err) // unless control has found out: p.out may be another one, or none
 		return true
 	}
 	if sent {

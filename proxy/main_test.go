@@ -16,7 +16,13 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The test binary is also the program of the tests with real processes.
+func TestMain(m *testing.M) {
+	if text := os.Getenv(scriptVariable); text != "" {
+		os.Exit(runScript(text))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // embeddedStore serves a store for one test and returns its address.
 func embeddedStore(t testing.TB) string {

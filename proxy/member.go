@@ -62,7 +62,7 @@ func checkName(what, name string) error {
 }
 
 // check refuses what no component may publish.
-func (r *record) check() error {
+func (r record) check() error {
 	if err := errors.Join(checkName("component", r.Name), checkName("type", r.Type)); err != nil {
 		return err
 	}
@@ -92,10 +92,12 @@ func (r *record) check() error {
 }
 
 // same says whether both are of one start of one component.
-func (r *record) same(other record) bool { return r.Instance == other.Instance }
+func (r record) same(other record) bool {
+	return r.Instance == other.Instance && r.Incarnation == other.Incarnation
+}
 
 // claimant is the record as errors show it.
-func (r *record) claimant() Claimant {
+func (r record) claimant() Claimant {
 	return Claimant{
 		Type: r.Type, Host: r.Host, PID: r.PID, Instance: r.Instance, Since: r.Started,
 	}
@@ -178,7 +180,7 @@ type holder struct {
 	kind, instance string
 }
 
-func (r *record) holder() holder { return holder{r.Type, r.Instance} }
+func (r record) holder() holder { return holder{r.Type, r.Instance} }
 
 func (h holder) encode() []byte { return []byte(h.kind + " " + h.instance) }
 

@@ -23,7 +23,7 @@ func (e *engine) publish() {
 		m.names[kind] = nil
 	}
 	for _, q := range e.peers {
-		if !q.present {
+		if !q.present || !q.related {
 			continue
 		}
 		m.names[q.rec.Type] = append(m.names[q.rec.Type], q.name())
@@ -85,7 +85,10 @@ var _ regtable.Members = (*Proxy)(nil)
 // NewTable returns a table of events for messages that p receives; its percentages are of p's live
 // peers. The caller pushes, or dispatches, the messages that it receives.
 func NewTable(p *Proxy, o regtable.Options[*Message]) *regtable.Table[*Message] {
-	return regtable.New(func(m *Message) regtable.Fact {
-		return regtable.Fact{Source: m.Source, SourceType: m.SourceType, Tag: m.Tag}
-	}, p, o)
+	return regtable.New(FactOf, p, o)
+}
+
+// FactOf tells a table of events what it has to know of a message.
+func FactOf(m *Message) regtable.Fact {
+	return regtable.Fact{Source: m.Source, SourceType: m.SourceType, Tag: m.Tag}
 }

@@ -143,11 +143,17 @@ func Decode[T any](m *Message) (T, error) { return DecodeBody[T](m.Body) }
 // inbound is what the proxy remembers of a message that its application was given.
 type inbound struct {
 	proxy       *Proxy
-	peer        *peer
+	peer        *peer // the source
 	incarnation int
-	ordinal     uint64 // its place among the requests of its stream, 0 for a reply
-	re          ID     // the message that it answers, zero for a request
-	failed      bool   // the body is the text of an error
-	stage       Stage  // guarded by the turn
+	stream      *peer // by which it came: the source, or a relay
+	streamInc   int
+	ordinal     uint64 // its place among the requests of that stream, 0 for a reply
+	relayed     bool   // a relay brought it: the source has to be told that it was received
+	kind        SessionType
+	session     ID
+	message     ID
+	re          ID    // the message that it answers, zero for a request
+	failed      bool  // the body is the text of an error
+	stage       Stage // guarded by the turn
 	size        int64
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // A message on the wire is its meta, then its body, cut into frames of the link's size. The meta, all
@@ -12,10 +13,11 @@ import (
 //	 4  kind of body (1)  5  compression (1)     6  bytes of tag (2)
 //	 8  session id (16)  24  message id (16)    40  id of the message answered (16)
 //	56  bytes of body (8)                       64  bytes of body before compression (8)
-//	72  tag
+//	72  bytes of relay (4)                      76  tag, relay
 const (
 	metaVersion    = 1
-	metaFixedBytes = 72
+	metaFixedBytes = 76
+	maxRelayBytes  = 1 << 20
 )
 
 // The flags of a meta.
@@ -28,7 +30,14 @@ const (
 	flagVoid
 	// flagBroadcast: the destination is the receiver's type.
 	flagBroadcast
-	knownFlags = flagBroadcast<<1 - 1
+	// flagRelay: the message comes from the source that the relay names, and goes on to others.
+	flagRelay
+	// flagAgain: the receiver may have the message from a relay already.
+	flagAgain
+	// flagReceipt: there is no message; one that a relay brought is here and, with flagReceived, the
+	// application has it.
+	flagReceipt
+	flagReceived
 )
 
 // meta is what stands before a body.
@@ -44,6 +53,7 @@ type meta struct {
 	bodyBytes   uint64
 	rawBytes    uint64
 	tag         string
+	relay       []byte
 }
 
 // append writes the meta behind b.
@@ -57,13 +67,16 @@ func (m *meta) append(b []byte) []byte {
 	b = append(b, m.re[:]...)
 	b = le.AppendUint64(b, m.bodyBytes)
 	b = le.AppendUint64(b, m.rawBytes)
-	return append(b, m.tag...)
+	b = le.AppendUint32(b, uint32(len(m.relay)))
+	b = append(b, m.tag...)
+	return append(b, m.relay...)
 }
 
 // metaBytes returns how long the meta is that begins with the fixed part b. All lengths are checked
 // before anything is made for them.
 func metaBytes(b []byte) (int, error) {
 	tag := int(binary.LittleEndian.Uint16(b[6:]))
+	relay := int64(binary.LittleEndian.Uint32(b[72:]))
 	switch {
 	case b[0] != metaVersion:
 		return 0, &WireError{Field: "version of a message", Got: uint64(b[0]), Want: "1"}
@@ -71,8 +84,12 @@ func metaBytes(b []byte) (int, error) {
 		return 0, &WireError{
 			Field: "bytes of a tag", Got: uint64(tag), Want: fmt.Sprint("at most ", MaxTagBytes),
 		}
+	case relay > maxRelayBytes:
+		return 0, &WireError{
+			Field: "bytes of a relay", Got: uint64(relay), Want: fmt.Sprint("at most ", maxRelayBytes),
+		}
 	}
-	return metaFixedBytes + tag, nil
+	return metaFixedBytes + tag + int(relay), nil
 }
 
 // parse reads a whole meta, of metaBytes bytes, and checks all that can be checked without knowing the
@@ -98,23 +115,31 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 	copy(m.message[:], b[24:])
 	copy(m.re[:], b[40:])
 	m.bodyBytes, m.rawBytes = le.Uint64(b[56:]), le.Uint64(b[64:])
-	m.tag = string(b[metaFixedBytes:])
+	tag := metaFixedBytes + int(le.Uint16(b[6:]))
+	m.tag, m.relay = string(b[metaFixedBytes:tag]), nil
+	if m.flags&flagRelay != 0 {
+		m.relay = slices.Clone(b[tag:])
+	}
 	switch {
 	case m.sessionType >= sessionTypes:
 		return bad("session type", uint64(m.sessionType), fmt.Sprint("at most ", sessionTypes-1))
 	case !m.stage.of(m.sessionType):
 		return bad("stage", uint64(m.stage), "one of a "+m.sessionType.String())
-	case m.flags&^knownFlags != 0:
-		return bad("flags", uint64(m.flags), fmt.Sprintf("none but %#x", knownFlags))
+	case m.flags&flagReceived != 0 && m.flags&flagReceipt == 0:
+		return bad("flags", uint64(m.flags), "received in a receipt")
+	case (m.flags&flagRelay != 0) != (tag < len(b)) || m.flags&flagRelay != 0 && m.flags&flagReply != 0:
+		return bad("bytes of a relay", uint64(len(b)-tag), "some, with the flag, in a request")
 	case m.flags&flagFailure != 0 && m.flags&flagReply == 0:
 		return bad("flags", uint64(m.flags), "no failure in a request")
+	case m.flags&flagReceipt != 0 && (m.flags&flagReply == 0 || m.bodyBytes != 0):
+		return bad("bytes of a receipt", m.bodyBytes, "0, in a reply")
 	case m.flags&flagVoid != 0 && m.bodyBytes != 0:
 		return bad("bytes of a void body", m.bodyBytes, "0")
 	case m.bodyBytes > uint64(maxMessage):
 		return bad("bytes of a body", m.bodyBytes, fmt.Sprint("at most ", maxMessage))
 	case m.rawBytes > uint64(maxMessage):
 		return bad("bytes of a body before compression", m.rawBytes, fmt.Sprint("at most ", maxMessage))
-	case m.flags&flagReply != 0 && m.sessionType == Task && m.stage == TaskRequest:
+	case m.flags&(flagReply|flagReceipt) == flagReply && m.sessionType == Task && m.stage == TaskRequest:
 		return bad("stage of a reply", uint64(m.stage), "a later one")
 	case m.flags&flagReply == 0 && m.stage != m.sessionType.request():
 		return bad("stage of a request", uint64(m.stage), m.sessionType.request().String())

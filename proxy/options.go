@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -93,6 +94,7 @@ type config struct {
 	maxMessage  int64
 	compression Compression
 	logger      *slog.Logger
+	hostID      string // instead of this host's, in tests
 }
 
 // WithName sets the component's name, which no other component of its group has. Without it the
@@ -162,6 +164,8 @@ func WithLease(d time.Duration) Option {
 // fails at once.
 func WithRejoin(r Rejoin) Option {
 	return func(c *config) error {
+		r := r // an option may be used by several Joins at once
+		r.Minimal = maps.Clone(r.Minimal)
 		if r.Timeout == 0 {
 			r.Timeout = DefaultRejoinTimeout
 		}

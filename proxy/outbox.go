@@ -18,8 +18,11 @@ type outgoing struct {
 	session     ID
 	message     ID
 	tag         string
-	answer      bool // it ends a task: delivery settles it
-	void        bool // given up, yet its number on the stream is taken
+	answer      bool    // it ends a task: delivery settles it
+	relay       bool    // it is another component's, which settles it with the receiver
+	path        []*peer // through which it reaches the peer, when relays bring it
+	arrived     bool    // the peer has said that a relay brought it
+	void        bool    // given up, yet its number on the stream is taken
 	posted      time.Time
 
 	// On the stream to the peer's incarnation; a new incarnation begins at zero.
@@ -96,6 +99,7 @@ func (q *queue) remove(o *outgoing) {
 // outbox is what is kept for a peer, and the state of the stream to its incarnation.
 type outbox struct {
 	requests, answers queue
+	relayed           queue       // requests that relays bring: they are not on the stream
 	resend            []*outgoing // on the stream, to be sent again on a new link, in order
 	current           *outgoing   // of which the link has taken a part
 
@@ -120,7 +124,7 @@ func (b *outbox) pick() *outgoing {
 	o := b.answers.fresh
 	if o == nil {
 		o = b.requests.fresh
-		if o == nil || b.flying > 0 && b.flying+o.size() > b.window {
+		if o == nil || b.relayed.tail != nil && !b.relayed.tail.arrived || b.flying > 0 && b.flying+o.size() > b.window {
 			return nil
 		}
 	}
@@ -158,14 +162,18 @@ func (b *outbox) rewind() {
 }
 
 // restart begins a stream to a new incarnation. Answers were for the one before and go; all requests
-// that are not settled are sent again, in their order. It returns how many had been sent before.
-func (b *outbox) restart() (again int) {
+// that are not settled are sent again, in their order. It returns how many had been sent before, and
+// how many answers went that are not known to have arrived.
+func (b *outbox) restart() (again, dropped int) {
 	for b.answers.head != nil {
+		if !b.answers.head.void {
+			dropped++
+		}
 		b.answers.remove(b.answers.head)
 	}
 	for o := b.requests.head; o != nil; {
 		next := o.next
-		if o.void {
+		if o.void || o.relay {
 			b.requests.remove(o)
 		} else {
 			if o.seq > 0 {
@@ -178,9 +186,27 @@ func (b *outbox) restart() (again int) {
 		o = next
 	}
 	b.requests.fresh, b.requests.unconsumed = b.requests.head, b.requests.head
+	for b.relayed.head != nil {
+		b.direct(b.relayed.head)
+		again++
+	}
 	b.current, b.resend, b.maxBody = nil, nil, 0
 	b.seq, b.ordinal, b.delivered, b.consumed, b.flying = 0, 0, 0, 0, 0
-	return again
+	return again, dropped
+}
+
+// idle says whether the peer has everything that was sent to it, so that what a relay brings can't
+// overtake anything.
+func (b *outbox) idle() bool {
+	return b.current == nil && len(b.resend) == 0 && b.requests.fresh == nil && b.answers.fresh == nil &&
+		b.seq == b.delivered && (b.relayed.tail == nil || b.relayed.tail.arrived)
+}
+
+// direct sends a message that relays should have brought on the stream.
+func (b *outbox) direct(o *outgoing) {
+	b.relayed.remove(o)
+	o.meta[3] |= flagAgain
+	b.requests.push(o)
 }
 
 // makeVoid turns a message that is given up into one that only keeps its number. What the link has of a

@@ -29,6 +29,7 @@ type traffic struct {
 	watchers      []*watcher
 	sessions      map[ID]*session
 	header        transport.Header // scratch for the frame being sent
+	seen          seen
 	clock         time.Time
 	members       atomic.Pointer[members] // for those who do not have the turn
 	inbox
@@ -107,7 +108,8 @@ func (e *engine) quiesce() (moved bool) {
 	e.clock = time.Now()
 	e.passes = 0
 	moved = e.pass()
-	for _, l := range e.links {
+	for i := len(e.links) - 1; i >= 0; i-- { // backwards: one that breaks is taken out
+		l := e.links[i]
 		if p := l.peer; p != nil && p.out == l {
 			e.acknowledge(p)
 		}

@@ -10,6 +10,7 @@ import (
 type peer struct {
 	rec     record // of the incarnation that is, or was last, there
 	present bool   // the store says that it is there
+	related bool   // one of both expects the other's type; else it is known because of a relay
 	lost    error  // why it is not; nil while it is or may come back soon
 	away    time.Time
 	cause   error // why it is away
@@ -94,7 +95,11 @@ func (p *peer) largeError(o *outgoing) error {
 func (e *engine) failLarge(p *peer) {
 	for o := p.outbox.requests.head; o != nil; {
 		next := o.next
-		if !o.void && p.tooLarge(o) {
+		switch {
+		case o.void || !p.tooLarge(o):
+		case o.relay: // the source will learn it by itself
+			e.giveUp(o)
+		default:
 			e.fail(o, p.largeError(o))
 		}
 		o = next
@@ -222,9 +227,10 @@ func (e *engine) roomFor(p *peer) {
 
 // room says whether one more message can be kept for a peer.
 func (e *engine) room(p *peer) bool {
-	q := &p.outbox.requests
+	q, r := &p.outbox.requests, &p.outbox.relayed
+	messages, bytes, kept := q.messages+r.messages, q.bytes+r.bytes, q.kept()+r.kept()
 	if p.present || e.rejoin == nil {
-		return q.messages < maxUnsettledMessages && (q.bytes < maxUnsettledBytes || q.kept() == 0)
+		return messages < maxUnsettledMessages && (bytes < maxUnsettledBytes || kept == 0)
 	}
-	return q.kept() < e.rejoin.CacheMessages && (q.bytes < e.rejoin.CacheBytes || q.kept() == 0)
+	return kept < e.rejoin.CacheMessages && (bytes < e.rejoin.CacheBytes || kept == 0)
 }

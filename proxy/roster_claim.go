@@ -63,36 +63,35 @@ func (r *roster) nextPause(pause time.Duration) time.Duration {
 // claim gets the lease of self's name, and with it the number of this start.
 func (r *roster) claim(ctx context.Context) error {
 	start := time.Now()
-	var seen record // that has been logged
+	var seen record // the holder that was waited for last
 	for {
 		var rival record
 		err := r.insist(ctx, "claim", func(ctx context.Context) (err error) {
 			rival, err = r.attempt(ctx)
 			return err
 		})
-		if err != nil && ctx.Err() != nil && seen.Instance != "" {
-			return r.duplicate(ctx, seen, start) // that is why there was no time left
+		if err == nil && rival.Instance == "" {
+			return nil
 		}
-		if err != nil || rival.Instance == "" {
+		if err == nil && rival.Instance != nobody {
+			if rival.holder() != seen.holder() {
+				r.log.Info("waiting for the name", "holder", rival.claimant(), "lease", r.lease)
+			}
+			seen = rival
+			sleep(ctx, r.watch.hints(), contestPause)
+		}
+		if ctx.Err() != nil && seen.Instance != "" {
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			return &DuplicateNameError{
+				Group: r.group, Name: r.self.Name, Self: r.self.claimant(),
+				Holder: seen.claimant(), Waited: time.Since(start), Err: err,
+			}
+		}
+		if err != nil {
 			return err
 		}
-		if rival.Instance == nobody {
-			continue
-		}
-		if rival.holder() != seen.holder() {
-			seen = rival
-			r.log.Info("waiting for the name", "holder", rival.claimant(), "lease", r.lease)
-		}
-		if !sleep(ctx, r.watch.hints(), contestPause) {
-			return r.duplicate(ctx, rival, start)
-		}
-	}
-}
-
-func (r *roster) duplicate(ctx context.Context, rival record, start time.Time) error {
-	return &DuplicateNameError{
-		Group: r.group, Name: r.self.Name, Self: r.self.claimant(),
-		Holder: rival.claimant(), Waited: time.Since(start), Err: context.Cause(ctx),
 	}
 }
 
@@ -142,7 +141,7 @@ func (r *roster) currentHolder(ctx context.Context) (record, error) {
 func (r *roster) published(ctx context.Context, who holder) (record, error) {
 	unknown := record{Name: r.self.Name, Type: who.kind, Instance: who.instance}
 	if !validName(who.kind) || !validName(who.instance) {
-		unknown.Instance = "unknown"
+		unknown.Type, unknown.Instance = "unknown", "unknown"
 		return unknown, nil
 	}
 	value, err := r.store.HGet(ctx, r.hashKey(who.kind), r.self.Name)

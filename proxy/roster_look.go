@@ -160,9 +160,6 @@ func (r *roster) keep(ctx context.Context, s *survey) error {
 	if bytes.Equal(s.own, r.own) && !back {
 		return nil
 	}
-	if s.own == nil {
-		r.rest()
-	}
 	r.log.Info("published again what the store had lost", "record", s.own == nil, "lease", back)
 	return r.publish(ctx)
 }

@@ -101,8 +101,11 @@ func (v *view) update(found []record, holders map[string]holder, how verdict) (
 			}
 			continue
 		}
+		if was, lived := v.live[name]; lived {
+			delete(taken, was.Incarnation)
+		}
+		taken[r.Incarnation] = name
 		if c, news := v.admit(r); news {
-			taken[r.Incarnation] = name
 			changes = append(changes, c)
 		}
 	}

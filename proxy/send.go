@@ -118,6 +118,7 @@ type draft struct {
 	meta        meta
 	destination string
 	body        *content
+	path        []*peer // through which it reaches its peer, when relays bring it
 	posted      *outgoing
 }
 
@@ -207,7 +208,7 @@ func (p *Proxy) broadcast(ctx context.Context, call, kind, tag string, t Session
 	if len(drafts) == 0 {
 		return nil, &UnknownPeerError{Self: e.self.Name, Destination: kind, Known: e.names()}
 	}
-	return drafts, nil
+	return drafts, e.route(drafts)
 }
 
 // dispatch posts all drafts, or none.
@@ -327,9 +328,8 @@ func (p *Proxy) post(ctx context.Context, d *draft) error {
 	d.meta.kind, d.meta.bodyBytes = d.body.kind, uint64(len(data))
 	o := &outgoing{
 		peer: q, meta: d.meta.append(nil), body: data, largest: int64(max(len(data), len(d.body.data))),
-		sessionType: d.meta.sessionType,
-		stage:       d.meta.stage, session: d.meta.session, message: d.meta.message, tag: d.meta.tag,
-		answer: d.meta.answer(),
+		sessionType: d.meta.sessionType, stage: d.meta.stage, session: d.meta.session,
+		message: d.meta.message, tag: d.meta.tag, answer: d.meta.answer(), path: d.path,
 	}
 	if !o.answer {
 		if err := e.admit(ctx, q, o); err != nil {
@@ -343,7 +343,17 @@ func (p *Proxy) post(ctx context.Context, d *draft) error {
 		e.open(o)
 	}
 	d.posted = o
-	e.post(q, o)
+	if o.path == nil {
+		e.post(q, o)
+		return nil
+	}
+	o.posted = e.now()
+	q.outbox.relayed.push(o) // the first of its path has it by now
+	if slices.ContainsFunc(o.path, func(r *peer) bool { return !r.present }) {
+		q.outbox.direct(o)
+		e.flushSoon(q)
+		e.flush(q)
+	}
 	return nil
 }
 

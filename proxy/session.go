@@ -55,6 +55,16 @@ func (e *engine) answered(p *peer, m *meta) bool {
 		return false
 	}
 	o := s.targets[i]
+	if m.flags&flagReceipt != 0 {
+		if !o.arrived {
+			o.arrived = true
+			e.flushSoon(p)
+		}
+		if m.flags&flagReceived != 0 {
+			e.wasConsumed(o)
+		}
+		return true
+	}
 	if m.stage == TaskReceive {
 		first := !o.acknowledged
 		o.stage, o.acknowledged = TaskReceive, true
@@ -69,6 +79,8 @@ func (e *engine) answered(p *peer, m *meta) bool {
 func (e *engine) wasConsumed(o *outgoing) {
 	switch {
 	case o.void:
+		e.settle(o, o.stage)
+	case o.relay:
 		e.settle(o, o.stage)
 	case o.sessionType == Task:
 		o.stage = TaskReceive // kept until it is complete
@@ -106,12 +118,15 @@ func (e *engine) fail(o *outgoing, err error) {
 
 // failAll fails all requests for a peer that is lost, and drops the answers to it.
 func (e *engine) failAll(p *peer, cause error) {
-	for _, q := range []*queue{&p.outbox.requests, &p.outbox.answers} {
+	for _, q := range []*queue{&p.outbox.requests, &p.outbox.relayed, &p.outbox.answers} {
 		for o := q.head; o != nil; {
 			next := o.next
 			switch {
+			case o.relay: // the source will see to it
+				e.giveUp(o)
 			case o.void:
 			case o.answer:
+				e.late++
 				e.giveUp(o)
 			default:
 				e.fail(o, e.lostError(p, o.sessionType.String(), cause))
