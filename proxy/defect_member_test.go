@@ -63,12 +63,14 @@ func TestDefect26StoreIsGone(t *testing.T) {
 	var group sync.WaitGroup
 	for i, kind := range []string{"master", "worker"} {
 		group.Go(func() {
-			all[i], err = proxy.Join(soon(t), "group", kind, map[string]int{[]string{"worker", "master"}[i]: 1},
+			other := []string{"worker", "master"}[i]
+			p, err := proxy.Join(soon(t), "group", kind, map[string]int{other: 1},
 				proxy.WithStore(store.URL()), proxy.WithSecret(""), proxy.WithName(kind),
 				proxy.WithLease(200*time.Millisecond), proxy.WithRejoin(proxy.Rejoin{}))
 			if err != nil {
 				t.Error(err)
 			}
+			all[i] = p
 		})
 	}
 	group.Wait()

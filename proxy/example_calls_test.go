@@ -176,9 +176,10 @@ func ExampleProxy_Forward() {
 func ExampleProxy_Receive() {
 	master, end := group(3, func(ctx context.Context, p *proxy.Proxy) {
 		m := proxy.NewSessionMessage("ready", "master", []int64{7}, proxy.Notification)
-		if _, err := p.ISend(ctx, m); err != nil { // closing waits until the master has it
+		if _, err := p.ISend(ctx, m); err != nil {
 			log.Fatal(err)
 		}
+		<-ctx.Done() // who leaves at once may not be seen by a master that is still joining
 	})
 	defer end()
 	sum := int64(0)

@@ -283,3 +283,37 @@ func (v *victim) peerStages(name string) []string {
 	}
 	return list
 }
+
+// A reply to what a relay brought, while a copy of it is on the stream, is a reply; the copy's number
+// stays.
+func TestReplyOvertakesCopy(t *testing.T) {
+	v := newRogue(t, 1<<20)
+	id := sendTo(t, v, Task, "body")
+	v.e.enter()
+	o := v.e.peers["rogue"].outbox.requests.head
+	o.path = []*peer{v.e.peers["friend"]}
+	v.e.leave()
+	v.rogue.feed(message(1, meta{
+		sessionType: Task, stage: TaskComplete, flags: flagReply, session: id, message: newID(),
+		re: o.message, tag: "t",
+	}, "")...)
+	v.move()
+	if r, err := v.ReceiveByID(t.Context(), id); err != nil || r[0].Stage != TaskComplete {
+		t.Fatal(r, err)
+	}
+	v.rogue.breaks()
+	v.move()
+	sendTo(t, v, Plain, "next")
+	l := &fakeLink{rank: 7}
+	v.attach(l)
+	l.feed(acking(intro("rogue", "worker", 1<<20), 0, 0))
+	v.move()
+	if got := bodies(t, l); len(got) != 2 || got[0] != "-" || got[1] != "next" {
+		t.Errorf("sent %q", got)
+	}
+	v.says(l, 2, 2)
+	if s := v.Stats(); s.Outbox["rogue"] != 0 || s.Sessions != 0 || s.Late != 0 {
+		t.Errorf("%+v", s)
+	}
+	v.end()
+}

@@ -146,12 +146,18 @@ func (e *engine) tookOne() {
 	}
 }
 
-// settle ends the life of a message: nothing of it is needed any more.
+// settle ends the life of a message: nothing of it is needed any more, but for its number on the
+// stream, where a relay was quicker.
 func (e *engine) settle(o *outgoing, stage Stage) {
 	if o.queue == nil {
 		return
 	}
 	p := o.peer
+	if o.seq > p.outbox.delivered && !o.void && !o.consumed {
+		e.giveUp(o)
+		o.stage = stage
+		return
+	}
 	if !o.answer && o.seq > 0 && !o.consumed {
 		o.consumed = true
 		p.outbox.flying -= o.flight

@@ -51,7 +51,7 @@ func (e *engine) answered(p *peer, m *meta) bool {
 		return false
 	}
 	i := slices.IndexFunc(s.targets, func(o *outgoing) bool {
-		return o.peer == p && o.message == m.re && o.seq <= p.outbox.delivered
+		return o.peer == p && o.message == m.re && (o.seq <= p.outbox.delivered || o.path != nil)
 	})
 	if i < 0 {
 		return false
