@@ -12,10 +12,10 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// engine moves the messages of one proxy. Whoever waits leads: its goroutine itself reads and writes,
-// for its own call and for the others', while those that wait at the same time follow. When nobody
-// waits, or many do, the engine's own goroutine, the pump, leads, so that messages are taken and
-// acknowledged while the application computes.
+// engine moves the messages of one proxy. Whoever waits leads: its goroutine itself reads and
+// writes, for its own call and for the others', while those that wait at the same time follow. When
+// nobody waits, or many do, the engine's own goroutine, the pump, leads, so that messages are taken
+// and acknowledged while the application computes.
 //
 // mu is the turn: everything below it belongs to its holder. It is never held while parked.
 type engine struct {
@@ -50,7 +50,8 @@ type engine struct {
 
 func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 	e := &engine{
-		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1), gone: make(chan struct{}),
+		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1),
+		gone:     make(chan struct{}),
 		patience: transport.NewPatience(runtime.NumCPU()+1, p.c.driver.Name() == "inproc"),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
