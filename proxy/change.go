@@ -38,8 +38,8 @@ func (e *engine) apply(changes []change) {
 	e.changed()
 }
 
-// supersede ends this component, because another process has taken its name while this one was stopped
-// or cut off from the store for longer than a lease.
+// supersede ends this component, because another process has taken its name while this one was
+// stopped or cut off from the store for longer than a lease.
 func (e *engine) supersede(by record) {
 	if e.superseded != nil {
 		return
@@ -90,7 +90,8 @@ func (e *engine) here(r record) {
 	e.roomFor(p)
 }
 
-// comesBack ends everything with a peer's last incarnation, and says whether it may have another one.
+// comesBack ends everything with a peer's last incarnation, and says whether it may have another
+// one.
 func (e *engine) comesBack(p *peer) bool {
 	p.rejoins++
 	for _, l := range slices.Clone(p.links) {
@@ -211,7 +212,8 @@ func (e *engine) quorum(ctx context.Context, kind string) error {
 		return nil
 	case errors.Is(err, errTooFew):
 		return &MinimalPeersError{
-			Self: e.self.Name, Type: kind, Have: len(e.ofType(kind)), Need: need, Waited: time.Since(started),
+			Self: e.self.Name, Type: kind, Have: len(e.ofType(kind)), Need: need,
+			Waited:      time.Since(started),
 			LastOutcome: e.lastLoss(kind), Remedy: "start more of them, or ask for fewer (WithRejoin)",
 		}
 	}

@@ -13,8 +13,8 @@ const drainTime = 5 * time.Second
 
 // Close leaves the group. Where ctx has no deadline it takes five seconds at most. It first waits
 // until the peers that are there have what was sent to them; what they do not get in time is an
-// *UndeliveredError. Tasks that are not complete, and what is kept for peers that are away, are given
-// up. Calls under way return ErrClosed. Closing again waits for the end of the first.
+// *UndeliveredError. Tasks that are not complete, and what is kept for peers that are away, are
+// given up. Calls under way return ErrClosed. Closing again waits for the end of the first.
 func (p *Proxy) Close(ctx context.Context) error {
 	e := p.e
 	if e == nil { // it has not come so far
@@ -68,8 +68,8 @@ func (p *Proxy) closeStore() error {
 	return errors.Join(errs...)
 }
 
-// undelivered counts the messages that peers who are there are not known to have, nil when there are
-// none.
+// undelivered counts the messages that peers who are there are not known to have, nil when there
+// are none.
 func (e *engine) undelivered() map[string]int {
 	var left map[string]int
 	for _, p := range e.peers {
@@ -131,8 +131,8 @@ func (e *engine) end() {
 type Stats struct {
 	SentMessages, ReceivedMessages uint64
 	SentBytes, ReceivedBytes       uint64
-	// Resent counts messages sent again to a new incarnation of a peer, Duplicates those that came
-	// a second time and were dropped, Late replies that were dropped: here, of sessions that had ended,
+	// Resent counts messages sent again to a new incarnation of a peer, Duplicates those that came a
+	// second time and were dropped, Late replies that were dropped: here, of sessions that had ended,
 	// and those for a requester that died before it was known to have them.
 	Resent, Duplicates, Late uint64
 	// Inbox is how many messages wait to be received.

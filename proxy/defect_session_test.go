@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/tutti-ml/tutti/proxy"
 )
@@ -109,11 +108,15 @@ func TestDefect11Stages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for session.Stages()["worker.1"] != proxy.TaskReceive { // the proxies say so by themselves
-		if soon(t).Err() != nil {
-			t.Fatal("not received")
-		}
-		time.Sleep(time.Millisecond)
+	// The proxies say so by themselves, at the latest with the next message.
+	if _, err := worker.ISend(soon(t), proxy.NewMessage("next", "master", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := master.ReceiveOnce(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := session.Stages()["worker.1"]; got != proxy.TaskReceive {
+		t.Error(got)
 	}
 	if err := worker.Reply(soon(t), m, "", nil); err != nil {
 		t.Fatal(err)

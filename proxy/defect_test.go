@@ -15,40 +15,53 @@ import (
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
 
-// These tests show that defects of maro/communication 0.3.2a4 are not here. The numbers are those of a
-// list of its defects that harm: security (S), loss or doubling of data (L), hangs (H), processes killed
-// (K), wrong results (W).
+// These tests show that defects of maro/communication 0.3.2a4 are not here. The numbers are those
+// of a list of its defects that harm: security (S), loss or doubling of data (L), hangs (H),
+// processes killed (K), wrong results (W).
 //
-//	 1 S    code in what is received, no        TestDefect01Secret, TestDefect01StrangerWithoutSecret,
-//	        authentication                      TestHostileBodies, TestHostileCBOR, TestBombs
+//	 1 S    code in what is received, no        TestDefect01Secret,
+//	        authentication                      TestDefect01StrangerWithoutSecret,
+//	                                            TestHostileBodies, TestHostileCBOR, TestBombs,
+//	                                            TestRecordHostile
 //	 2 K    garbage ends the receive loop       TestDefect02Garbage, TestHostileFrames, FuzzFrames
 //	 3 L H  the first broadcast is lost         TestDefect03FirstBroadcast
 //	 4 L    broadcasts are dropped              TestDefect04NoBroadcastIsDropped
-//	 5 P    bounds count messages, not bytes    TestDefect05WindowOfBytes, TestHostileWindow
-//	 6 H    a dead peer blocks for ever         TestPeerLossEndsTheWait, TestLossEndsWaitForPlainReply,
-//	                                            TestFault... with processes that are killed
+//	 5 P    bounds count messages, not bytes    TestDefect05WindowOfBytes, TestHostileWindow,
+//	                                            TestGivenUpCountsInWindow
+//	 6 H    a dead peer blocks for ever         TestPeerLossEndsTheWait,
+//	                                            TestLossEndsWaitForPlainReply,
+//	                                            TestStoppedWorkerIsLost, TestLostMasterEndsTheWait
 //	 7 H    traffic starts a timeout again      TestDefect07OneDeadline
 //	 8 W    short results, in any order         TestDefect08ResultsAtTheirTargets
 //	 9 W    broadcasts' replies have no source  TestDefect09SourceOfBroadcastReplies
 //	10 K W  reply changes its argument          TestDefect10AcknowledgeThenReply
 //	11 W    stages are not kept                 TestDefect11Stages, TestHostileAnswers
-//	12 K    unknown names end the process       TestDefect12UnknownDestination, TestDefect12ExtraWorker
+//	12 K    unknown names end the process       TestDefect12UnknownDestination,
+//	                                            TestDefect12ExtraWorker
 //	13 L    waiting hides other messages        TestDefect13OneInbox, TestDefect13LateReplies
-//	14 W    dist and rejoin are broken          dist: TestDecorator; TestMARORejoin
-//	15-21   the table of events                 regtable: TestSourceIsNoSubstring, TestCountAbovePeers,
-//	   L W                                      TestPercentageThatRoundsToNothing, TestDistinctSenders,
-//	                                            TestMembershipIsLive, TestLateMessagesDoNotCount,
-//	                                            TestQueuesAreBounded, TestHandlerErrorsAreCollected
-//	23 L H  who is killed stays in the group    tests of the roster, TestFault...
-//	24 L    messages for who returns are lost   TestDefect24KeptForNextStart, TestCacheDropsWhatWasSent,
-//	                                            TestFault...
+//	14 W    dist and rejoin are broken          dist.TestDecorator, TestMARORejoin
+//	15 W    sources match by substring          regtable.TestSourceIsNoSubstring
+//	16 W    amounts are capped silently         regtable.TestCountAbovePeers,
+//	                                            regtable.TestPercentageThatRoundsToNothing
+//	17 W    one sender counts as several        regtable.TestDistinctSenders
+//	18 W    the table's peers are a snapshot    regtable.TestMembershipIsLive,
+//	                                            dist.TestLossTriggers
+//	19 W L  old messages count in new rounds    regtable.TestLateMessagesDoNotCount,
+//	                                            regtable.TestQueuesAreBounded
+//	20 L    an error loses others' messages     regtable.TestHandlerErrorsAreCollected
+//	23 L H  who is killed stays in the group    TestRosterCrash, TestRosterGhosts,
+//	                                            TestKilledWorkersLoseNoTask
+//	24 L    messages for who returns are lost   TestDefect24KeptForNextStart,
+//	                                            TestCacheDropsWhatWasSent,
+//	                                            TestKilledWorkersLoseNoTask
 //	25 H    sending waits for the store         TestDefect26StoreIsGone
-//	26 K    the store is needed all the time    TestDefect26StoreIsGone
-//	27 W    members disagree on who is there    TestDefect12ExtraWorker
-//	29 W    two components of one name          TestDefect29DuplicateName
-//	30 H    closing hangs                       TestDefect30CloseIsBounded, TestDefect30TwoInOneProcess
+//	26 K    the store is needed all the time    TestDefect26StoreIsGone, TestRestartedStore
+//	27 W    members disagree on who is there    TestDefect12ExtraWorker, TestRosterConverges
+//	29 W    two components of one name          TestDefect29DuplicateName, TestRosterDuplicate
+//	30 H    closing hangs                       TestDefect30CloseIsBounded,
+//	                                            TestDefect30TwoInOneProcess
 //	31 W    broadcasts are not in order         TestMessagesKeepTheirOrder
-//	38 L    two successors of one name          tests of the roster
+//	38 L    two successors of one name          TestRosterTwoSuccessors, TestSupersededWorker
 
 // gone is a context that has ended.
 func gone() context.Context {
@@ -142,8 +155,8 @@ func TestDefect02Garbage(t *testing.T) {
 	}
 }
 
-// All components start at once, in an order of the scheduler's, and the first thing that happens is the
-// broadcast.
+// All components start at once, in an order of the scheduler's, and the first thing that happens is
+// the broadcast.
 func TestDefect03FirstBroadcast(t *testing.T) {
 	rounds := 10
 	if testing.Short() {

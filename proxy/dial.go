@@ -29,8 +29,8 @@ type dialer struct {
 	busy  bool
 }
 
-// again notes at now that the last link, opened at some time, is lost. One that did not last lets the
-// next dial wait longer, for a peer may break every link at once.
+// again notes at now that the last link, opened at some time, is lost. One that did not last lets
+// the next dial wait longer, for a peer may break every link at once.
 func (d *dialer) again(opened, now time.Time) {
 	d.since, d.next = now, now
 	if now.Sub(opened) < steadyTime {
@@ -45,8 +45,8 @@ func (d *dialer) backOff(now time.Time) {
 	d.next = now.Add(d.pause)
 }
 
-// dials says from when on this end has to open a link to p. Where both expect each other, the higher
-// incarnation does, so that there is one link and not two.
+// dials says from when on this end has to open a link to p. Where both expect each other, the
+// higher incarnation does, so that there is one link and not two.
 func (e *engine) dials(p *peer) time.Time {
 	_, wanted := e.expect[p.rec.Type]
 	mutual := slices.Contains(p.rec.Expects, e.self.Type)
@@ -60,8 +60,8 @@ func (e *engine) dials(p *peer) time.Time {
 	return start
 }
 
-// wantsLink says whether there should be a link to p, and is none. With one that is known because of a
-// relay only there has to be something to send.
+// wantsLink says whether there should be a link to p, and is none. With one that is known because
+// of a relay only there has to be something to send.
 func (e *engine) wantsLink(p *peer) bool {
 	return p.out == nil && len(p.links) == 0 && (p.related || p.outbox.requests.head != nil)
 }
@@ -195,8 +195,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// tickLink sends a heartbeat where nothing else was sent, ends a link on which nothing comes in, and
-// returns when to look at it again.
+// tickLink sends a heartbeat where nothing else was sent, ends a link on which nothing comes in,
+// and returns when to look at it again.
 func (e *engine) tickLink(l *link, now time.Time) time.Time {
 	switch {
 	case l.peer == nil:

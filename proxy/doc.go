@@ -15,21 +15,22 @@
 //
 // # Components
 //
-// A component is a process, or a part of one, with a type and a name that is its own in its group. Join
-// publishes it in a store (package rendezvous), finds the peers that it expects, and returns when it is
-// connected with all of them. In the store a type is the hash <group>:<type>, with a field for each
-// component, and the key <group>:<name>:lease is there as long as its process renews it:
+// A component is a process, or a part of one, with a type and a name that is its own in its group.
+// Join publishes it in a store (package rendezvous), finds the peers that it expects, and returns
+// when it is connected with all of them. In the store a type is the hash <group>:<type>, with a
+// field for each component, and the key <group>:<name>:lease is there as long as its process renews
+// it:
 //
 //	redis-cli HGETALL training:worker
 //
-// The store is needed to join, not to run. While it is lost nobody is judged; when it is back, empty or
-// not, everybody publishes itself again.
+// The store is needed to join, not to run. While it is lost nobody is judged; when it is back,
+// empty or not, everybody publishes itself again.
 //
 // # Sessions
 //
-// Every message belongs to a session, whose id its replies carry. A plain message asks for nothing. A
-// notification is kept by its sender's proxy until the receiver's application has received it, a task
-// until the receiver's application has replied. The stages, of each peer of a session:
+// Every message belongs to a session, whose id its replies carry. A plain message asks for nothing.
+// A notification is kept by its sender's proxy until the receiver's application has received it, a
+// task until the receiver's application has replied. The stages, of each peer of a session:
 //
 //	task_request          sent, or waiting to be
 //	task_receive          the application has received it: its proxy says so by itself
@@ -39,20 +40,20 @@
 //
 // # Delivery
 //
-//   - Messages between two components arrive in the order in which they were sent, requests and replies
-//     each among themselves.
-//   - A link that breaks is opened again, and what the other end has not acknowledged is sent again.
-//     Numbers on the stream keep it from arriving twice.
-//   - With WithRejoin, a component that died and was started again under its name gets every request
-//     that is not settled: of tasks those without a reply, of others those not received. A task can so
-//     be worked on twice; its requester gets one reply, the first, and drops and counts later ones, by
-//     the id of the message that they answer.
+//   - Messages between two components arrive in the order in which they were sent, requests and
+//     replies each among themselves.
+//   - A link that breaks is opened again, and what the other end has not acknowledged is sent
+//     again. Numbers on the stream keep it from arriving twice.
+//   - With WithRejoin, a component that died and was started again under its name gets every
+//     request that is not settled: of tasks those without a reply, of others those not received. A
+//     task can so be worked on twice; its requester gets one reply, the first, and drops and counts
+//     later ones, by the id of the message that they answer.
 //   - Without it, or when the peer stays away for too long, who waits gets a *PeerLostError.
 //   - What is kept is bounded: in number and bytes for each peer that is away, and for each that is
-//     there by a window of bytes that its application has not received. Senders wait for room, and so
-//     does nobody else.
-//   - Every call takes a context, and nothing else bounds its time: one deadline for the call, whatever
-//     else arrives meanwhile.
+//     there by a window of bytes that its application has not received. Senders wait for room, and
+//     so does nobody else.
+//   - Every call takes a context, and nothing else bounds its time: one deadline for the call,
+//     whatever else arrives meanwhile.
 //
 // # Progress
 //
@@ -65,10 +66,10 @@
 //
 // # Security
 //
-// Who knows the group's secret may join; without one, the driver reaches this host alone. Bodies are
-// numbers, bytes, strings or CBOR, and no type or code of the sender's. Lengths are checked before
-// anything is made for them, and what a peer sends that does not parse ends its connection, nothing
-// else. The source of a message is who the connection belongs to.
+// Who knows the group's secret may join; without one, the driver reaches this host alone. Bodies
+// are numbers, bytes, strings or CBOR, and no type or code of the sender's. Lengths are checked
+// before anything is made for them, and what a peer sends that does not parse ends its connection,
+// nothing else. The source of a message is who the connection belongs to.
 //
 // # Difference from MARO
 //
@@ -138,7 +139,8 @@
 //	Signal handlers, a log file, a sleep of      None. Close(ctx) leaves the group.
 //	three seconds.
 //
-// The package imports transport, rendezvous, regtable, CBOR (fxamacker), s2 and zstd (klauspost) and
-// UUIDs (google). Drivers are reached by name through transport/drivers. Communicators and collectives
-// never enter it. It starts no process, handles no signal, and logs only through WithLogger.
+// The package imports transport, rendezvous, regtable, CBOR (fxamacker), s2 and zstd (klauspost)
+// and UUIDs (google). Drivers are reached by name through transport/drivers. Communicators and
+// collectives never enter it. It starts no process, handles no signal, and logs only through
+// WithLogger.
 package proxy

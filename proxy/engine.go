@@ -12,10 +12,10 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// engine moves the messages of one proxy. Whoever waits leads: its goroutine itself reads and writes,
-// for its own call and for the others', while those that wait at the same time follow. When nobody
-// waits, or many do, the engine's own goroutine, the pump, leads, so that messages are taken and
-// acknowledged while the application computes.
+// engine moves the messages of one proxy. Whoever waits leads: its goroutine itself reads and
+// writes, for its own call and for the others', while those that wait at the same time follow. When
+// nobody waits, or many do, the engine's own goroutine, the pump, leads, so that messages are taken
+// and acknowledged while the application computes.
 //
 // mu is the turn: everything below it belongs to its holder. It is never held while parked.
 type engine struct {

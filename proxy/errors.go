@@ -63,7 +63,8 @@ type WaitError struct {
 }
 
 func (e *WaitError) Error() string {
-	s := fmt.Sprintf("proxy %s: %s: gave up after %v", e.Self, e.Phase, e.Waited.Round(time.Millisecond))
+	s := fmt.Sprintf("proxy %s: %s: gave up after %v", e.Self, e.Phase,
+		e.Waited.Round(time.Millisecond))
 	if len(e.Waiting) > 0 {
 		s += ", waiting for " + strings.Join(e.Waiting, "; ")
 	}

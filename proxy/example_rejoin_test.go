@@ -10,7 +10,8 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 )
 
-// A worker that ends, and is started again under its name, gets the tasks that it has not replied to.
+// A worker that ends, and is started again under its name, gets the tasks that it has not replied
+// to.
 func ExampleWithRejoin() {
 	ctx := context.Background()
 	store, err := rendezvous.ServeEmbedded("127.0.0.1:0", "", nil)

@@ -11,8 +11,8 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 )
 
-// group starts a master and n workers in this process, which is how an example shows what is otherwise
-// done by several. Each worker calls work until the group is closed.
+// group starts a master and n workers in this process, which is how an example shows what is
+// otherwise done by several. Each worker calls work until the group is closed.
 func group(n int, work func(ctx context.Context, p *proxy.Proxy)) (master *proxy.Proxy, end func()) {
 	store, err := rendezvous.ServeEmbedded("127.0.0.1:0", "", nil)
 	if err != nil {

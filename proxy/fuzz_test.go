@@ -40,8 +40,8 @@ func FuzzMeta(f *testing.F) {
 	})
 }
 
-// frames makes frames of the fuzzer's bytes: each of an operation, and of numbers that are mostly those
-// that come next.
+// frames makes frames of the fuzzer's bytes: each of an operation, and of numbers that are mostly
+// those that come next.
 type script struct {
 	text []byte
 	seq  uint64

@@ -14,8 +14,8 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// What a hostile peer can do is to send any frames: these fakes do that to an engine, one pass after
-// another, without a network, a store or a clock.
+// What a hostile peer can do is to send any frames: these fakes do that to an engine, one pass
+// after another, without a network, a store or a clock.
 
 // frame is one on a fake link.
 type frame struct {
@@ -23,8 +23,8 @@ type frame struct {
 	payload []byte
 }
 
-// fakeLink gives what is in in, in the parts that it comes in, and takes everything. The engine's own
-// goroutine may use it while a test does.
+// fakeLink gives what is in in, in the parts that it comes in, and takes everything. The engine's
+// own goroutine may use it while a test does.
 type fakeLink struct {
 	rank int
 
@@ -220,7 +220,8 @@ func component(kind, name string, incarnation int, expects ...string) record {
 	}
 }
 
-// victim is a proxy that expects workers, of which friend, 8, is one and well, and rogue, 7, is not.
+// victim is a proxy that expects workers, of which friend, 8, is one and well, and rogue, 7, is
+// not.
 type victim struct {
 	*Proxy
 	t             testing.TB

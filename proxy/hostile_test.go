@@ -17,8 +17,8 @@ func with(n uint64, change func(b []byte)) []byte {
 	return append(b, make([]byte, n)...)
 }
 
-// TestHostileFrames shows what each of these ends: the connection that it comes by, with an error that
-// says why, and nothing else.
+// TestHostileFrames shows what each of these ends: the connection that it comes by, with an error
+// that says why, and nothing else.
 func TestHostileFrames(t *testing.T) {
 	hello := intro("rogue", "worker", 1<<20)
 	credit := frame{h: transport.Header{Kind: transport.Credit}}

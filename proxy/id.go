@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// newID returns a random UUID. The generator is the runtime's ChaCha8, seeded by the system: identifiers
-// have to be different, not secret.
+// newID returns a random UUID. The generator is the runtime's ChaCha8, seeded by the system:
+// identifiers have to be different, not secret.
 func newID() ID {
 	var id ID
 	binary.LittleEndian.PutUint64(id[:], rand.Uint64())

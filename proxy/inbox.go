@@ -54,7 +54,8 @@ func (it *item) open(p *Proxy) (*Message, error) {
 	data := it.raw
 	if it.compression != 0 {
 		var err error
-		if data, err = p.compressor.decompress(it.compression, data, int(it.rawBytes), int(p.e.maxMessage)); err != nil {
+		data, err = p.compressor.decompress(it.compression, data, int(it.rawBytes), int(p.e.maxMessage))
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +72,8 @@ func (it *item) open(p *Proxy) (*Message, error) {
 	return m, nil
 }
 
-// inbox is what has arrived and nobody has received. Receive and ReceiveByID take from the same place.
+// inbox is what has arrived and nobody has received. Receive and ReceiveByID take from the same
+// place.
 type inbox struct {
 	head, tail *item
 	length     int

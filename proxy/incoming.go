@@ -6,8 +6,8 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// assembly is the message that is coming in on a link. A link that breaks takes its assembly with it:
-// the message is sent again from its beginning.
+// assembly is the message that is coming in on a link. A link that breaks takes its assembly with
+// it: the message is sent again from its beginning.
 type assembly struct {
 	left      int // bytes of the head frame's payload that have not been taken
 	under     bool
@@ -110,8 +110,8 @@ func (e *engine) beginFragment(l *link, p *peer, h *transport.Header) error {
 		return nil
 	}
 	if h.Step != 0 || h.Length < metaFixedBytes {
-		return fmt.Errorf("part %d of message %d has %d bytes, want a message's first part", h.Step, h.Seq,
-			h.Length)
+		return fmt.Errorf("part %d of message %d has %d bytes, want a message's first part", h.Step,
+			h.Seq, h.Length)
 	}
 	if h.Seq > p.inflow.delivered+1 {
 		return &WireError{"number of a message", h.Seq, fmt.Sprint(p.inflow.delivered + 1)}
@@ -300,8 +300,8 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	}
 }
 
-// answer says whether a message ends, or moves, a session: it is not bounded by the window but by what
-// was sent.
+// answer says whether a message ends, or moves, a session: it is not bounded by the window but by
+// what was sent.
 func (m *meta) answer() bool {
 	return m.flags&flagReply != 0 && (m.sessionType == Task || m.flags&flagReceipt != 0)
 }

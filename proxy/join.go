@@ -14,7 +14,8 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// Proxy is one component's way to its peers. Its methods may be called by several goroutines at once.
+// Proxy is one component's way to its peers. Its methods may be called by several goroutines at
+// once.
 type Proxy struct {
 	e          *engine
 	c          *config
@@ -23,13 +24,14 @@ type Proxy struct {
 	compressor *compressor
 }
 
-// Join makes this process a component of type kind in a group, and returns when as many peers of each
-// type as expect says are there and connected: what is sent from then on reaches them. It blocks until
-// then or until ctx ends; without a deadline, for rendezvous.DefaultTimeout. The types in expect are
-// those this component sends to or hears of; more peers of them may join later.
+// Join makes this process a component of type kind in a group, and returns when as many peers of
+// each type as expect says are there and connected: what is sent from then on reaches them. It
+// blocks until then or until ctx ends; without a deadline, for rendezvous.DefaultTimeout. The types
+// in expect are those this component sends to or hears of; more peers of them may join later.
 //
 // The errors are *ArgumentError, *NameError, *DuplicateNameError, *rendezvous.StoreError,
-// *transport.LinkError, and *WaitError, which names who is missing. The caller must Close the proxy.
+// *transport.LinkError, and *WaitError, which names who is missing. The caller must Close the
+// proxy.
 func Join(ctx context.Context, group, kind string, expect map[string]int, options ...Option,
 ) (*Proxy, error) {
 	c, err := newConfig(group, kind, expect, options)

@@ -19,8 +19,8 @@ const (
 	strangerTime  = 15 * time.Second
 )
 
-// maxLinks bounds the links of one peer; there are two when both ends dial at once. maxStrangers bounds
-// those that are nobody's yet.
+// maxLinks bounds the links of one peer; there are two when both ends dial at once. maxStrangers
+// bounds those that are nobody's yet.
 const (
 	maxLinks     = 4
 	maxStrangers = 1 << 10
@@ -46,8 +46,8 @@ type link struct {
 	closed      bool
 }
 
-// introduction is what each end of a new link says first, in CBOR. The acknowledgements in the header
-// of its frame tell what the sender has of the stream towards it.
+// introduction is what each end of a new link says first, in CBOR. The acknowledgements in the
+// header of its frame tell what the sender has of the stream towards it.
 type introduction struct {
 	Name   string `cbor:"1,keyasint"`
 	Type   string `cbor:"2,keyasint"`

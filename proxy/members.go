@@ -59,12 +59,12 @@ func (e *engine) names() map[string][]string {
 	return names
 }
 
-// Peers returns the names of the peers that are there now, by type, in order: those of the types that
-// this component expects, and others that expect it. The result is the caller's.
+// Peers returns the names of the peers that are there now, by type, in order: those of the types
+// that this component expects, and others that expect it. The result is the caller's.
 func (p *Proxy) Peers() map[string][]string { return p.e.names() }
 
-// Count returns how many peers of a type are there now; regtable.Wildcard means those of all types that
-// this component expects. It does not block.
+// Count returns how many peers of a type are there now; regtable.Wildcard means those of all types
+// that this component expects. It does not block.
 func (p *Proxy) Count(kind string) int {
 	m := p.e.members.Load()
 	if kind == regtable.Wildcard {
@@ -76,8 +76,8 @@ func (p *Proxy) Count(kind string) int {
 // Has says whether a peer of exactly this name is there now. It does not block.
 func (p *Proxy) Has(name string) bool { return p.e.members.Load().kinds[name] != "" }
 
-// Revision is another number whenever Peers, Count or Has may answer differently than before. It does
-// not block.
+// Revision is another number whenever Peers, Count or Has may answer differently than before. It
+// does not block.
 func (p *Proxy) Revision() uint64 { return p.e.members.Load().revision }
 
 var _ regtable.Members = (*Proxy)(nil)

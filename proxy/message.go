@@ -88,9 +88,9 @@ func (t SessionType) request() Stage {
 // wanted: NewMessage and NewSessionMessage do. The proxy sends a copy and changes nothing in it.
 //
 // Bodies are nil, strings, []byte, slices of integers and floats of fixed size, and whatever else
-// CBOR can express. Slices are not copied: a sender leaves their elements alone until the message is
-// settled, that is, a task is complete, or another message received (Session.Done tells). A receiver
-// owns the body of what it has received: see Decode.
+// CBOR can express. Slices are not copied: a sender leaves their elements alone until the message
+// is settled, that is, a task is complete, or another message received (Session.Done tells). A
+// receiver owns the body of what it has received: see Decode.
 type Message struct {
 	// Tag is what a receiver's events match, at most MaxTagBytes bytes.
 	Tag string

@@ -93,8 +93,8 @@ func metaBytes(b []byte) (int, error) {
 	return metaFixedBytes + tag + int(relay), nil
 }
 
-// parse reads a whole meta, of metaBytes bytes, and checks all that can be checked without knowing the
-// session. The error is a *WireError.
+// parse reads a whole meta, of metaBytes bytes, and checks all that can be checked without knowing
+// the session. The error is a *WireError.
 func (m *meta) parse(b []byte, maxMessage int64) error {
 	bad := func(field string, got uint64, want string) error {
 		return &WireError{Field: field, Got: got, Want: want}
@@ -131,7 +131,8 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 		return bad("stage", uint64(m.stage), "one of a "+m.sessionType.String())
 	case m.flags&flagReceived != 0 && m.flags&flagReceipt == 0:
 		return bad("flags", uint64(m.flags), "received in a receipt")
-	case (m.flags&flagRelay != 0) != (tag < len(b)) || m.flags&flagRelay != 0 && m.flags&flagReply != 0:
+	case (m.flags&flagRelay != 0) != (tag < len(b)),
+		m.flags&flagRelay != 0 && m.flags&flagReply != 0:
 		return bad("bytes of a relay", uint64(len(b)-tag), "some, with the flag, in a request")
 	case m.flags&flagFailure != 0 && m.flags&flagReply == 0:
 		return bad("flags", uint64(m.flags), "no failure in a request")
@@ -143,7 +144,8 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 		return bad("bytes of a body", m.bodyBytes, fmt.Sprint("at most ", maxMessage))
 	case m.rawBytes > uint64(maxMessage):
 		return bad("bytes of a body before compression", m.rawBytes, fmt.Sprint("at most ", maxMessage))
-	case m.flags&(flagReply|flagReceipt) == flagReply && m.sessionType == Task && m.stage == TaskRequest:
+	case m.flags&(flagReply|flagReceipt) == flagReply && m.sessionType == Task &&
+		m.stage == TaskRequest:
 		return bad("stage of a reply", uint64(m.stage), "a later one")
 	case m.flags&flagReply == 0 && m.stage != m.sessionType.request():
 		return bad("stage of a request", uint64(m.stage), m.sessionType.request().String())
@@ -151,8 +153,8 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 	return nil
 }
 
-// The acknowledgements that every frame carries in its header's fingerprint: how many messages of the
-// other direction's stream have been delivered, and how many requests among them consumed.
+// The acknowledgements that every frame carries in its header's fingerprint: how many messages of
+// the other direction's stream have been delivered, and how many requests among them consumed.
 func putAcks(fingerprint []byte, delivered, consumed uint64) {
 	binary.LittleEndian.PutUint64(fingerprint, delivered)
 	binary.LittleEndian.PutUint64(fingerprint[8:], consumed)

@@ -106,9 +106,10 @@ func WithName(name string) Option {
 	}
 }
 
-// WithStore says where the components meet: redis://host:port/db, rediss:// (TLS), redis+unix:///path,
-// tutti://host:port (an embedded store that somebody serves) or embedded://host:port (the component
-// that can listen there serves it). Without it the variable TUTTI_STORE says.
+// WithStore says where the components meet: redis://host:port/db, rediss:// (TLS),
+// redis+unix:///path, tutti://host:port (an embedded store that somebody serves) or
+// embedded://host:port (the component that can listen there serves it). Without it the variable
+// TUTTI_STORE says.
 func WithStore(url string) Option {
 	return func(c *config) error {
 		c.store = url
@@ -116,8 +117,9 @@ func WithStore(url string) Option {
 	}
 }
 
-// WithSecret sets what all components of the group must know. Without it the variable TUTTI_SECRET, or
-// the file that TUTTI_SECRET_FILE names, has it; with neither, the driver reaches this host alone.
+// WithSecret sets what all components of the group must know. Without it the variable TUTTI_SECRET,
+// or the file that TUTTI_SECRET_FILE names, has it; with neither, the driver reaches this host
+// alone.
 func WithSecret(secret string) Option {
 	return func(c *config) error {
 		c.secret, c.secretSet = secret, true
@@ -196,8 +198,8 @@ func WithWindow(bytes int64) Option {
 	}
 }
 
-// WithMaxMessage bounds the body of one message, in bytes, both ways. A body that is larger than its
-// receiver takes is an error of the sender's call, or comes in the place of the reply.
+// WithMaxMessage bounds the body of one message, in bytes, both ways. A body that is larger than
+// its receiver takes is an error of the sender's call, or comes in the place of the reply.
 func WithMaxMessage(bytes int64) Option {
 	return func(c *config) error {
 		if bytes < 1 || bytes > 1<<40 {

@@ -158,7 +158,8 @@ func (b *outbox) next() *outgoing {
 	o := b.answers.fresh
 	if o == nil {
 		o = b.requests.fresh
-		if o == nil || b.relayed.tail != nil && !b.relayed.tail.arrived || b.flying > 0 && b.flying+o.size() > b.window {
+		if o == nil || b.relayed.tail != nil && !b.relayed.tail.arrived ||
+			b.flying > 0 && b.flying+o.size() > b.window {
 			return nil
 		}
 	}
@@ -194,8 +195,8 @@ func (b *outbox) take(o *outgoing) {
 	}
 }
 
-// rewind makes all that is on the stream and not known to be delivered be sent again: the peer has told
-// on a new link what it has.
+// rewind makes all that is on the stream and not known to be delivered be sent again: the peer has
+// told on a new link what it has.
 func (b *outbox) rewind() {
 	b.current, b.batch, b.resend = nil, nil, b.resend[:0]
 	for _, q := range []*queue{&b.answers, &b.requests} {
@@ -215,9 +216,9 @@ func (b *outbox) rewind() {
 	})
 }
 
-// restart begins a stream to a new incarnation. Answers were for the one before and go; all requests
-// that are not settled are sent again, in their order. It returns how many had been sent before, and
-// how many answers went that are not known to have arrived.
+// restart begins a stream to a new incarnation. Answers were for the one before and go; all
+// requests that are not settled are sent again, in their order. It returns how many had been sent
+// before, and how many answers went that are not known to have arrived.
 func (b *outbox) restart() (again, dropped int) {
 	for b.answers.head != nil {
 		if !b.answers.head.void {
@@ -252,8 +253,9 @@ func (b *outbox) restart() (again, dropped int) {
 // idle says whether the peer has everything that was sent to it, so that what a relay brings can't
 // overtake anything.
 func (b *outbox) idle() bool {
-	return b.current == nil && len(b.resend) == 0 && b.requests.fresh == nil && b.answers.fresh == nil &&
-		b.seq == b.delivered && (b.relayed.tail == nil || b.relayed.tail.arrived)
+	return b.current == nil && len(b.resend) == 0 && b.seq == b.delivered &&
+		b.requests.fresh == nil && b.answers.fresh == nil &&
+		(b.relayed.tail == nil || b.relayed.tail.arrived)
 }
 
 // direct sends a message that relays should have brought on the stream.
@@ -263,9 +265,9 @@ func (b *outbox) direct(o *outgoing) {
 	b.requests.push(o)
 }
 
-// makeVoid turns a message that is given up into one that only keeps its number. What the link has of a
-// half-sent one has to be followed by the rest, so that is copied, for the sender's memory to be its
-// own again.
+// makeVoid turns a message that is given up into one that only keeps its number. What the link has
+// of a half-sent one has to be followed by the rest, so that is copied, for the sender's memory to
+// be its own again.
 func (b *outbox) makeVoid(o *outgoing) {
 	if !o.void {
 		o.void = true

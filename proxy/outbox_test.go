@@ -176,8 +176,8 @@ func TestRewind(t *testing.T) {
 	v.end()
 }
 
-// What is on a new link a second time, and turns out to have come by the old one, gives its memory back
-// when it is settled.
+// What is on a new link a second time, and turns out to have come by the old one, gives its memory
+// back when it is settled.
 func TestSettledWhileSentAgain(t *testing.T) {
 	v := newRogue(t, 1<<20)
 	body := []byte("mine")
@@ -284,8 +284,8 @@ func (v *victim) peerStages(name string) []string {
 	return list
 }
 
-// A reply to what a relay brought, while a copy of it is on the stream, is a reply; the copy's number
-// stays.
+// A reply to what a relay brought, while a copy of it is on the stream, is a reply; the copy's
+// number stays.
 func TestReplyOvertakesCopy(t *testing.T) {
 	v := newRogue(t, 1<<20)
 	id := sendTo(t, v, Task, "body")

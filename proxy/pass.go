@@ -46,8 +46,8 @@ type counters struct {
 // now is the time as it was a short while ago: good enough for heartbeats, and free.
 func (e *engine) now() time.Time { return e.clock }
 
-// quietPasses is after how many passes without a frame a link is looked at less often, in those between
-// two parks.
+// quietPasses is after how many passes without a frame a link is looked at less often, in those
+// between two parks.
 const (
 	quietPasses = 32
 	quietEvery  = 16

@@ -169,8 +169,8 @@ func (e *engine) settle(o *outgoing, stage Stage) {
 	e.roomFor(p)
 }
 
-// giveBack ends that a link reads a message that is settled. Most have left by then; one that is sent
-// a second time may be under way still, when the peer says that it has it from a link before.
+// giveBack ends that a link reads a message that is settled. Most have left by then; one that is
+// sent a second time may be under way still, when the peer says that it has it from a link before.
 func (e *engine) giveBack(p *peer, o *outgoing) {
 	switch {
 	case o.sent == 0:
@@ -183,8 +183,9 @@ func (e *engine) giveBack(p *peer, o *outgoing) {
 	}
 }
 
-// giveUp ends the life of a message that nobody waits for any more, and gives its memory back to the
-// sender. One that the peer has, or will have, goes on to count in its window until it is consumed.
+// giveUp ends the life of a message that nobody waits for any more, and gives its memory back to
+// the sender. One that the peer has, or will have, goes on to count in its window until it is
+// consumed.
 func (e *engine) giveUp(o *outgoing) {
 	if o.queue == nil || o.void {
 		return

@@ -15,9 +15,9 @@ import (
 	"github.com/tutti-ml/tutti/transport/inproc"
 )
 
-// The property: whatever is sent, cancelled and cut, every task is answered once or ends with an error
-// that says why, messages of a pair keep their order and come once, and nothing is left. It is checked
-// on a virtual network and clock, on which an hour takes no time.
+// The property: whatever is sent, cancelled and cut, every task is answered once or ends with an
+// error that says why, messages of a pair keep their order and come once, and nothing is left. It
+// is checked on a virtual network and clock, on which an hour takes no time.
 
 // act is one thing that a component does.
 type act struct {

@@ -10,18 +10,18 @@ import (
 )
 
 // ReceiveOnce returns the next message, of any peer and session, in the order of arrival. It blocks
-// until there is one. To take a message is to acknowledge it: a task's session is now at TaskReceive,
-// a notification's at NotificationReceive.
+// until there is one. To take a message is to acknowledge it: a task's session is now at
+// TaskReceive, a notification's at NotificationReceive.
 //
-// An error that is no message but came in the place of one, a *PeerLostError or *RemoteError, is told
-// once and ends nothing. A *WaitError says that ctx ended first.
+// An error that is no message but came in the place of one, a *PeerLostError or *RemoteError, is
+// told once and ends nothing. A *WaitError says that ctx ended first.
 func (p *Proxy) ReceiveOnce(ctx context.Context) (*Message, error) {
 	return p.receive(ctx, &receiver{})
 }
 
 // ReceiveUntilChange is ReceiveOnce, but returns neither message nor error as soon as Revision is
-// another one than revision: for who waits for messages of all peers, and has to look again when one of
-// them is lost.
+// another one than revision: for who waits for messages of all peers, and has to look again when
+// one of them is lost.
 func (p *Proxy) ReceiveUntilChange(ctx context.Context, revision uint64) (*Message, error) {
 	return p.receive(ctx, &receiver{watching: true, revision: revision})
 }
@@ -66,9 +66,9 @@ func (r *receiver) open(p *Proxy) (*Message, error) {
 	return r.item.open(p)
 }
 
-// Receive returns the messages that come, as ReceiveOnce does, until ctx ends, the proxy is closed or
-// its name is taken over (*SupersededError); that error is the last thing that it yields. Others are yielded in the place of a message, and it goes
-// on.
+// Receive returns the messages that come, as ReceiveOnce does, until ctx ends, the proxy is closed
+// or its name is taken over (*SupersededError); that error is the last thing that it yields. Others
+// are yielded in the place of a message, and it goes on.
 func (p *Proxy) Receive(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for {
@@ -86,10 +86,10 @@ func endsReceive(err error) bool {
 	return errors.As(err, &ended) || errors.As(err, &superseded)
 }
 
-// ReceiveByID waits for one message of each session, and returns them in the order of ids. An id that
-// stands there several times, as IBroadcast returns it, waits for so many. Where ctx ends before, or a
-// peer is lost, the error is a *PartialError; the sessions that have not answered go on and can be
-// asked for again. Messages of other sessions stay for Receive.
+// ReceiveByID waits for one message of each session, and returns them in the order of ids. An id
+// that stands there several times, as IBroadcast returns it, waits for so many. Where ctx ends
+// before, or a peer is lost, the error is a *PartialError; the sessions that have not answered go
+// on and can be asked for again. Messages of other sessions stay for Receive.
 func (p *Proxy) ReceiveByID(ctx context.Context, ids ...ID) ([]*Message, error) {
 	if len(ids) == 0 {
 		return nil, nil

@@ -29,8 +29,8 @@ func actor(ctx context.Context, t *testing.T, p *proxy.Proxy) {
 	}
 }
 
-// TestMARORejoin is tests/communication/test_rejoin.py, without its sleeps: an actor that leaves and
-// comes back under its name gets what was sent to it meanwhile.
+// TestMARORejoin is tests/communication/test_rejoin.py, without its sleeps: an actor that leaves
+// and comes back under its name gets what was sent to it meanwhile.
 func TestMARORejoin(t *testing.T) {
 	store := embeddedStore(t)
 	rejoin := proxy.WithRejoin(proxy.Rejoin{Minimal: map[string]int{"actor": 1}})

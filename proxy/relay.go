@@ -8,13 +8,14 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// A broadcast of a large body to components of other hosts goes over each wire once: the first component
-// of a host hands it on to the others there, and hosts hand it on to each other along a binomial tree
-// (as in broadcast by doubling: after each round twice as many have it). What a relay does not bring in
-// time, since it died or cannot reach somebody, the source sends itself; receivers know what they have
-// by the message's id.
+// A broadcast of a large body to components of other hosts goes over each wire once: the first
+// component of a host hands it on to the others there, and hosts hand it on to each other along a
+// binomial tree (as in broadcast by doubling: after each round twice as many have it). What a relay
+// does not bring in time, since it died or cannot reach somebody, the source sends itself;
+// receivers know what they have by the message's id.
 
-// relayBytes is the smallest body that is relayed: below it, a further hop costs more than it saves.
+// relayBytes is the smallest body that is relayed: below it, a further hop costs more than it
+// saves.
 const relayBytes = 64 << 10
 
 // relayTime is how long the source gives relays before it sends a message itself.
@@ -82,13 +83,13 @@ func (s *seen) add(id ID) bool {
 func errandOf(p *peer) errand {
 	r := &p.rec
 	return errand{
-		Name: r.Name, Type: r.Type, Incarnation: r.Incarnation, HostID: r.HostID, Host: r.Host, PID: r.PID,
-		Driver: r.Driver, Addresses: r.Addresses, Expects: r.Expects, peer: p,
+		Name: r.Name, Type: r.Type, Incarnation: r.Incarnation, HostID: r.HostID, Host: r.Host,
+		PID: r.PID, Driver: r.Driver, Addresses: r.Addresses, Expects: r.Expects, peer: p,
 	}
 }
 
-// tree returns whom this component sends a broadcast of so many bytes itself, with what those hand on;
-// nil when it is best to send everybody a copy.
+// tree returns whom this component sends a broadcast of so many bytes itself, with what those hand
+// on; nil when it is best to send everybody a copy.
 func (e *engine) tree(peers []*peer, bytes int) []errand {
 	if bytes < relayBytes {
 		return nil
@@ -127,8 +128,8 @@ func (e *engine) tree(peers []*peer, bytes int) []errand {
 	return e.alone(binomial(first), peers)
 }
 
-// binomial makes a list of hosts into the children of a binomial tree: the largest subtree first, since
-// it takes longest.
+// binomial makes a list of hosts into the children of a binomial tree: the largest subtree first,
+// since it takes longest.
 func binomial(hosts []errand) []errand {
 	var children []errand
 	for len(hosts) > 0 {
@@ -188,8 +189,8 @@ func (e *engine) route(drafts []*draft) error {
 	return nil
 }
 
-// relayed handles a message that a relay has brought, or may have: it hands it on, and says whether it
-// is new here.
+// relayed handles a message that a relay has brought, or may have: it hands it on, and says whether
+// it is new here.
 func (e *engine) relayed(m *meta, body []byte, in *inbound) bool {
 	if m.flags&flagRelay == 0 {
 		return e.seen.add(m.message)
@@ -266,8 +267,8 @@ func (e *engine) acquaint(to *errand) *peer {
 	return p
 }
 
-// confirm tells the source of a message that a relay brought how far it has come: it is here, which is
-// the stage it was sent with, or the application has received it.
+// confirm tells the source of a message that a relay brought how far it has come: it is here, which
+// is the stage it was sent with, or the application has received it.
 func (e *engine) confirm(in *inbound, received bool) {
 	if in.peer.rec.Incarnation != in.incarnation {
 		return

@@ -13,8 +13,8 @@ import (
 	"github.com/tutti-ml/tutti/transport/inproc"
 )
 
-// spread is a group on three hosts: the master and worker a.1 on one, workers b.1 to b.3 and c.1 to c.2
-// on others.
+// spread is a group on three hosts: the master and worker a.1 on one, workers b.1 to b.3 and c.1 to
+// c.2 on others.
 func spread(t *testing.T, options ...proxy.Option) map[string]*proxy.Proxy {
 	parts := []part{{"master", "a.0", map[string]int{"worker": 6}}}
 	for _, name := range []string{"a.1", "b.1", "b.2", "b.3", "c.1", "c.2"} {
@@ -68,7 +68,8 @@ func TestBroadcastCrossesAWireOnce(t *testing.T) {
 				t.Errorf("%v has body %v", r, r.Body)
 			}
 		}
-		// One copy for each of the other hosts' first, of which one goes on to the other, and one for a.1.
+		// One copy for each of the other hosts' first, of which one goes on to the other, and one for
+		// a.1.
 		if sent := master.Stats().SentBytes - before; sent > 5*256<<10/2 {
 			t.Errorf("round %d: the master has sent %d bytes", round, sent)
 		}

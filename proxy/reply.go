@@ -1,23 +1,27 @@
 package proxy
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Reply answers m, which was received, with a new message of the same session. It completes a task,
-// once. An empty tag keeps m's. The reply to a notification or a plain message is a plain message of
-// that session. Reply does not wait for the peer to receive it; until it has, body must not change.
+// once. An empty tag keeps m's. The reply to a notification or a plain message is a plain message
+// of that session. Reply does not wait for the peer to receive it; until it has, body must not
+// change.
 func (p *Proxy) Reply(ctx context.Context, m *Message, tag string, body any) error {
 	return p.reply(ctx, "Reply", m, tag, body, TaskComplete, 0)
 }
 
-// Acknowledge tells the sender of a task, once, that it is under way, before Reply completes it. The
-// proxies themselves tell each other when a message is received; this is for a body. The sender gets
-// it from Receive or ReceiveByID, as a message of stage TaskReceive; Send goes on to wait.
+// Acknowledge tells the sender of a task, once, that it is under way, before Reply completes it.
+// The proxies themselves tell each other when a message is received; this is for a body. The sender
+// gets it from Receive or ReceiveByID, as a message of stage TaskReceive; Send goes on to wait.
 func (p *Proxy) Acknowledge(ctx context.Context, m *Message, tag string, body any) error {
 	return p.reply(ctx, "Acknowledge", m, tag, body, TaskReceive, 0)
 }
 
-// ReplyError answers m with an error, which the sender gets as a *RemoteError in the place of a reply.
-// It completes a task.
+// ReplyError answers m with an error, which the sender gets as a *RemoteError in the place of a
+// reply. It completes a task.
 func (p *Proxy) ReplyError(ctx context.Context, m *Message, cause error) error {
 	if cause == nil {
 		return &ArgumentError{"ReplyError", "cause", "it is nil; use Reply"}
@@ -35,7 +39,7 @@ func (p *Proxy) reply(ctx context.Context, call string, m *Message, tag string, 
 		tag = m.Tag
 	}
 	if len(tag) > MaxTagBytes {
-		return &ArgumentError{call, "tag", "it is too long"}
+		return &ArgumentError{call, "tag", fmt.Sprintf("%d bytes, at most %d", len(tag), MaxTagBytes)}
 	}
 	encoded, err := p.encode(call, body)
 	if err != nil {
@@ -119,8 +123,8 @@ func (p *Proxy) Session(id ID) *Session {
 // ID is the session's.
 func (s *Session) ID() ID { return s.id }
 
-// Done is closed when all peers have settled the session, or it was given up: from then on the bodies
-// that were sent are the caller's again.
+// Done is closed when all peers have settled the session, or it was given up: from then on the
+// bodies that were sent are the caller's again.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
 // Cancel gives the session up: what has not been sent is not, and late replies are dropped. Peers

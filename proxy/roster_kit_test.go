@@ -32,7 +32,8 @@ var lastIncarnation struct {
 	n int
 }
 
-// freshRecord makes the record of a fresh start of "type" or "type/name"; the name defaults to the type.
+// freshRecord makes the record of a fresh start of "type" or "type/name"; the name defaults to the
+// type.
 func freshRecord(who string, expects ...string) record {
 	kind, name, found := strings.Cut(who, "/")
 	if !found {

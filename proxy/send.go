@@ -13,11 +13,11 @@ type Parcel struct {
 	Body        any
 }
 
-// Send sends m and waits for what the peer answers: the reply to a task or to a plain message; for a
-// notification, a message without a body that says that it was received. Acknowledgements of a task
-// (Acknowledge) meanwhile are for Receive. The errors are
-// *UnknownPeerError, *PeerLostError, *RemoteError, *BodyError, and *WaitError when ctx ended first.
-// When Send returns, m's body is the caller's again, and a reply that comes later is dropped.
+// Send sends m and waits for what the peer answers: the reply to a task or to a plain message; for
+// a notification, a message without a body that says that it was received. Acknowledgements of a
+// task (Acknowledge) meanwhile are for Receive. The errors are *UnknownPeerError, *PeerLostError,
+// *RemoteError, *BodyError, and *WaitError when ctx ended first. When Send returns, m's body is the
+// caller's again, and a reply that comes later is dropped.
 func (p *Proxy) Send(ctx context.Context, m *Message) (*Message, error) {
 	d, err := p.draft("Send", m)
 	if err != nil {
@@ -41,9 +41,10 @@ func (p *Proxy) ISend(ctx context.Context, m *Message) (ID, error) {
 	return d.meta.session, p.dispatch(ctx, []*draft{d})
 }
 
-// Scatter sends each parcel in a session of its own and waits for all replies, as Send does for one.
-// The i-th reply is to the i-th parcel. Where some are missing, because they could not be sent or were
-// not answered, the error is a *PartialError that says why of each, and their replies are nil.
+// Scatter sends each parcel in a session of its own and waits for all replies, as Send does for
+// one. The i-th reply is to the i-th parcel. Where some are missing, because they could not be sent
+// or were not answered, the error is a *PartialError that says why of each, and their replies are
+// nil.
 func (p *Proxy) Scatter(ctx context.Context, tag string, t SessionType, parcels []Parcel,
 ) ([]*Message, error) {
 	drafts, err := p.scatter("Scatter", tag, t, parcels)
@@ -53,8 +54,8 @@ func (p *Proxy) Scatter(ctx context.Context, tag string, t SessionType, parcels 
 	return p.exchange(ctx, "scatter", drafts)
 }
 
-// IScatter sends each parcel in a session of its own and returns their ids, in order, at once. Where
-// it can't send one it gives up the others too.
+// IScatter sends each parcel in a session of its own and returns their ids, in order, at once.
+// Where it can't send one it gives up the others too.
 func (p *Proxy) IScatter(ctx context.Context, tag string, t SessionType, parcels []Parcel,
 ) ([]ID, error) {
 	drafts, err := p.scatter("IScatter", tag, t, parcels)
@@ -80,8 +81,8 @@ func (p *Proxy) Broadcast(ctx context.Context, kind, tag string, t SessionType, 
 	return p.exchange(ctx, "broadcast", drafts)
 }
 
-// IBroadcast sends one body to all peers of a type and returns at once the id of the session, once for
-// each of them, as ReceiveByID needs it to wait for all.
+// IBroadcast sends one body to all peers of a type and returns at once the id of the session, once
+// for each of them, as ReceiveByID needs it to wait for all.
 func (p *Proxy) IBroadcast(ctx context.Context, kind, tag string, t SessionType, body any,
 ) ([]ID, error) {
 	drafts, err := p.broadcast(ctx, "IBroadcast", kind, tag, t, body)
@@ -140,15 +141,16 @@ func (p *Proxy) draft(call string, m *Message) (*draft, error) {
 	case m == nil:
 		return nil, &ArgumentError{call, "message", "it is nil"}
 	case len(m.Tag) > MaxTagBytes:
-		return nil, &ArgumentError{call, "tag", fmt.Sprintf("%d bytes, at most %d", len(m.Tag), MaxTagBytes)}
+		return nil, &ArgumentError{call, "tag", fmt.Sprintf("%d bytes, at most %d", len(m.Tag),
+			MaxTagBytes)}
 	case m.SessionType >= sessionTypes:
 		return nil, &ArgumentError{call, "session type", m.SessionType.String()}
 	case m.Stage != NoStage && m.Stage != m.SessionType.request():
 		return nil, &ArgumentError{call, "stage", fmt.Sprintf("%q does not open a %s session; "+
 			"leave it to the proxy", m.Stage, m.SessionType)}
 	case m.Source != "" && m.Source != p.e.self.Name:
-		return nil, &ArgumentError{call, "source", fmt.Sprintf("%q is not this component, %q; leave it empty",
-			m.Source, p.e.self.Name)}
+		return nil, &ArgumentError{call, "source", fmt.Sprintf("%q is not this component, %q; "+
+			"leave it empty", m.Source, p.e.self.Name)}
 	}
 	body, err := p.encode(call, m.Body)
 	if err != nil {

@@ -140,8 +140,8 @@ func (e *engine) failAll(p *peer, cause error) {
 	e.roomFor(p)
 }
 
-// failWaiting ends the waits for replies to messages that a peer has received, which are settled when
-// they are not tasks: its process is gone, and will not reply.
+// failWaiting ends the waits for replies to messages that a peer has received, which are settled
+// when they are not tasks: its process is gone, and will not reply.
 func (e *engine) failWaiting(p *peer, cause error) {
 	for id, s := range e.slots {
 		if o := e.sessions[id]; o != nil && slices.ContainsFunc(o.targets,

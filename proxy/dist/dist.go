@@ -13,9 +13,11 @@ import (
 const StopTag = "stop"
 
 // Handler is called with the messages that an event has collected: unit events in the order of the
-// event's text, the oldest message first within each. It runs in Run's goroutine; while it does, p goes
-// on to take messages. The slice and the messages are the handler's.
-type Handler[T any] func(ctx context.Context, self *T, p *proxy.Proxy, messages []*proxy.Message) error
+// event's text, the oldest message first within each. It runs in Run's goroutine; while it does, p
+// goes on to take messages. The slice and the messages are the handler's.
+type Handler[T any] func(
+	ctx context.Context, self *T, p *proxy.Proxy, messages []*proxy.Message,
+) error
 
 // Component binds a value to a proxy. Its methods are for one goroutine.
 type Component[T any] struct {
@@ -36,9 +38,9 @@ func NewWith[T any](p *proxy.Proxy, self *T, o regtable.Options[*proxy.Message])
 	return &Component[T]{self: self, p: p, table: proxy.NewTable(p, o), stop: StopTag}
 }
 
-// On calls h when the event holds: "worker:update:60%", say, or a combination; regtable.Parse tells the
-// grammar. The error is a *regtable.SyntaxError or *regtable.EventError. Of several events that hold at
-// once, the one registered first is handled first.
+// On calls h when the event holds: "worker:update:60%", say, or a combination; regtable.Parse tells
+// the grammar. The error is a *regtable.SyntaxError or *regtable.EventError. Of several events that
+// hold at once, the one registered first is handled first.
 func (c *Component[T]) On(event string, h Handler[T]) error {
 	parsed, err := regtable.Parse(event)
 	if err != nil {
@@ -62,9 +64,9 @@ func (c *Component[T]) OnEvent(event regtable.Event, h Handler[T]) error {
 // StopOn sets the tag of the message that ends Run; "" means none.
 func (c *Component[T]) StopOn(tag string) { c.stop = tag }
 
-// OnError sets what is told of errors that come in the place of a message: a *proxy.PeerLostError or a
-// *proxy.RemoteError. Run goes on when f returns nil, and else ends with what it returns. Without f it
-// ends with the error.
+// OnError sets what is told of errors that come in the place of a message: a *proxy.PeerLostError
+// or a *proxy.RemoteError. Run goes on when f returns nil, and else ends with what it returns.
+// Without f it ends with the error.
 func (c *Component[T]) OnError(
 	f func(ctx context.Context, self *T, p *proxy.Proxy, err error) error,
 ) {
@@ -76,9 +78,9 @@ func (c *Component[T]) Table() *regtable.Table[*proxy.Message] { return c.table 
 
 // Run receives messages and calls handlers until a message of the stop tag comes, and then returns
 // nil. It ends with an error when ctx ends (a *proxy.WaitError that wraps ctx's), when the proxy is
-// closed, or when a handler returns one (a *regtable.HandlerError): then every sender of the messages
-// that it was called with gets the text as a *proxy.RemoteError, in the place of the reply to each of
-// its tasks.
+// closed, or when a handler returns one (a *regtable.HandlerError): then every sender of the
+// messages that it was called with gets the text as a *proxy.RemoteError, in the place of the reply
+// to each of its tasks.
 //
 // The stop message may be a task: it is completed before Run returns.
 func (c *Component[T]) Run(ctx context.Context) error {
@@ -118,8 +120,8 @@ func (c *Component[T]) failed(ctx context.Context, err error) error {
 // reportTime bounds how long a handler's error waits to be told.
 const reportTime = 5 * time.Second
 
-// report tells the senders of messages why they were not handled: in the place of the reply to a task,
-// unless the handler has replied, and once to the sender of other messages.
+// report tells the senders of messages why they were not handled: in the place of the reply to a
+// task, unless the handler has replied, and once to the sender of other messages.
 func (c *Component[T]) report(ctx context.Context, messages []*proxy.Message, cause error) error {
 	// It may be ctx that has ended the handler; and a sender that takes nothing must not hold Run.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTime)

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// join makes a group of one component of each kind, in pairs of kind and expected kind, with names that
-// are kinds and numbers.
+// join makes a group of one component of each kind, in pairs of kind and expected kind, with names
+// that are kinds and numbers.
 func join(t *testing.T, workers int, options ...proxy.Option) (*proxy.Proxy, []*proxy.Proxy) {
 	t.Helper()
 	store, err := rendezvous.ServeEmbedded("127.0.0.1:0", "", nil)

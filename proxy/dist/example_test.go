@@ -42,7 +42,9 @@ func Example() {
 		}
 		defer p.Close(ctx)
 		c := dist.New(p, &Counter{})
-		err = c.On("client:add:1", func(ctx context.Context, c *Counter, p *proxy.Proxy, messages []*proxy.Message) error {
+		err = c.On("client:add:1", func(
+			ctx context.Context, c *Counter, p *proxy.Proxy, messages []*proxy.Message,
+		) error {
 			return c.Add(ctx, p, messages[0])
 		})
 		if err != nil {
