@@ -133,7 +133,7 @@ func FuzzFrames(f *testing.F) {
 		v.rogue.feed(intro("rogue", "worker", 500))
 		v.rogue.part = int(s.byte() % 8)
 		for range 200 {
-			if len(s.text) == 0 || v.rogue.closed {
+			if len(s.text) == 0 || v.rogue.closed() {
 				break
 			}
 			if s.byte()%4 == 0 {
@@ -142,9 +142,10 @@ func FuzzFrames(f *testing.F) {
 				if err == nil && s.byte()%3 == 0 && v.Session(id) != nil {
 					v.Session(id).Cancel()
 				}
-				if k := len(v.rogue.sent); k > 0 && v.rogue.sent[k-1].h.Kind == transport.Data {
+				if sent := v.rogue.frames(); sent[len(sent)-1].h.Kind == transport.Data {
 					var m meta
-					if p := v.rogue.sent[k-1].payload; m.parse(p[:metaFixedBytes+1], 100) == nil {
+					p := sent[len(sent)-1].payload
+					if n := metaFixedBytes + 1; len(p) >= n && m.parse(p[:n], 100) == nil {
 						s.re = append(s.re, m)
 					}
 				}

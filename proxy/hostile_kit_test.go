@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,32 +23,73 @@ type frame struct {
 	payload []byte
 }
 
-// fakeLink gives what is in in, in the parts that it comes in, and takes everything.
+// fakeLink gives what is in in, in the parts that it comes in, and takes everything. The engine's own
+// goroutine may use it while a test does.
 type fakeLink struct {
-	rank   int
-	in     []frame
-	part   int  // the most bytes that one Read gives; 0: all
-	shown  bool // the head was
-	taken  int  // of the head's payload
-	end    error
-	closed bool
+	rank int
 
-	sent     []frame
-	deaf     bool // it takes nothing
-	reclaims int
+	mu    sync.Mutex
+	in    []frame
+	part  int  // the most bytes that one Read gives; 0: all
+	shown bool // the head was
+	taken int  // of the head's payload
+	end   error
+	over  bool
+
+	sent []frame
+	deaf bool // it takes nothing
 }
 
-func (l *fakeLink) Peer() int                     { return l.rank }
-func (l *fakeLink) String() string                { return "fake" }
-func (l *fakeLink) Sent() (uint64, error)         { return uint64(len(l.sent)), nil }
-func (l *fakeLink) Reclaim()                      { l.reclaims++ }
-func (l *fakeLink) Peek() ([]byte, error)         { panic("not used") }
-func (l *fakeLink) Discard(int)                   { panic("not used") }
-func (l *fakeLink) Close() error                  { l.closed = true; return nil }
-func (l *fakeLink) feed(frames ...frame)          { l.in = append(l.in, frames...) }
-func (l *fakeLink) claims(h transport.Header) int { return int(h.Length) }
+func (l *fakeLink) Peer() int      { return l.rank }
+func (l *fakeLink) String() string { return "fake" }
+func (l *fakeLink) Reclaim()       {}
+func (l *fakeLink) Discard(int)    {}
+
+func (l *fakeLink) Peek() ([]byte, error) { return nil, errFake }
+
+func (l *fakeLink) feed(frames ...frame) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.in = append(l.in, frames...)
+}
+
+// breaks ends what comes in with an error.
+func (l *fakeLink) breaks() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.end = errFake
+}
+
+func (l *fakeLink) setDeaf(deaf bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deaf = deaf
+}
+
+func (l *fakeLink) closed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
+}
+
+func (l *fakeLink) frames() []frame {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.sent)
+}
+
+func (l *fakeLink) Sent() (uint64, error) { return uint64(len(l.frames())), nil }
+
+func (l *fakeLink) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	return nil
+}
 
 func (l *fakeLink) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.deaf {
 		return false, nil
 	}
@@ -60,17 +102,22 @@ func (l *fakeLink) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 }
 
 func (l *fakeLink) Next() (*transport.Header, error) {
-	if l.shown && l.taken >= l.claims(l.in[0].h) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shown && l.taken >= int(l.in[0].h.Length) {
 		l.in, l.shown, l.taken = l.in[1:], false, 0
 	}
 	if len(l.in) == 0 {
 		return nil, l.end
 	}
 	l.shown = true
-	return &l.in[0].h, nil
+	h := l.in[0].h
+	return &h, nil
 }
 
 func (l *fakeLink) Read(dst []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	rest := l.in[0].payload[min(l.taken, len(l.in[0].payload)):]
 	if l.part > 0 {
 		rest = rest[:min(len(rest), l.part)]
@@ -219,12 +266,14 @@ func (v *victim) move() {
 // end closes the proxy, after it has been shown to serve its friend.
 func (v *victim) end() {
 	v.t.Helper()
-	if v.friend.closed {
+	if v.friend.closed() {
 		v.t.Errorf("the friend's link was closed: %v", v.log.errors())
 	}
 	seq := v.e.peers["friend"].inflow.delivered + 1
-	v.friend.feed(message(seq, meta{sessionType: Notification, stage: NotificationRequest,
-		session: newID(), message: newID(), kind: kindText, bodyBytes: 2, tag: "friend"}, "hi")...)
+	v.friend.feed(message(seq, meta{
+		sessionType: Notification, stage: NotificationRequest,
+		session: newID(), message: newID(), kind: kindText, bodyBytes: 2, tag: "friend",
+	}, "hi")...)
 	v.move()
 	for {
 		m, err := v.ReceiveOnce(v.t.Context())

@@ -28,22 +28,26 @@ func (v *victim) says(l *fakeLink, delivered, consumed uint64) {
 func bodies(t *testing.T, l *fakeLink) []string {
 	t.Helper()
 	var list []string
-	for _, f := range l.sent {
+	for _, f := range l.frames() {
 		if f.h.Kind != transport.Data || f.h.Step != 0 {
 			continue
 		}
-		n, err := metaBytes(f.payload)
-		var m meta
-		if err == nil {
-			err = m.parse(f.payload[:n], 1<<30)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.flags&flagVoid != 0 {
-			list = append(list, "-")
-		} else {
-			list = append(list, string(f.payload[n:]))
+		for p := f.payload; len(p) > 0; {
+			n, err := metaBytes(p)
+			var m meta
+			if err == nil {
+				err = m.parse(p[:n], 1<<30)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := min(n+int(m.bodyBytes), len(p)) // the rest is in other parts
+			if m.flags&flagVoid != 0 {
+				list = append(list, "-")
+			} else {
+				list = append(list, string(p[n:end]))
+			}
+			p = p[end:]
 		}
 	}
 	return list
@@ -97,12 +101,12 @@ func TestGivenUpCountsInWindow(t *testing.T) {
 // A message that is given up half sent leaves its number, and its memory to the sender.
 func TestGivenUpBeforeItIsSent(t *testing.T) {
 	v := newRogue(t, 1<<20)
-	v.rogue.deaf = true
+	v.rogue.setDeaf(true)
 	body := []byte("mine")
 	id := sendTo(t, v, Task, body)
 	v.Session(id).Cancel()
 	copy(body, "void")
-	v.rogue.deaf = false
+	v.rogue.setDeaf(false)
 	sendTo(t, v, Task, "next")
 	if got := bodies(t, v.rogue); len(got) != 2 || got[0] != "-" || got[1] != "next" {
 		t.Errorf("sent %q", got)
@@ -156,7 +160,7 @@ func TestRewind(t *testing.T) {
 	for i := range 4 {
 		sendTo(t, v, Plain, fmt.Sprint(i))
 	}
-	v.rogue.end = errFake
+	v.rogue.breaks()
 	v.move()
 	l := &fakeLink{rank: 7}
 	v.attach(l)
@@ -179,7 +183,7 @@ func TestSettledWhileSentAgain(t *testing.T) {
 	body := []byte("mine")
 	sendTo(t, v, Notification, body)
 	sendTo(t, v, Notification, "second")
-	v.rogue.end = errFake
+	v.rogue.breaks()
 	v.move()
 	l := &fakeLink{rank: 7, deaf: true}
 	v.attach(l)
@@ -187,7 +191,7 @@ func TestSettledWhileSentAgain(t *testing.T) {
 	v.move()
 	v.says(l, 1, 1) // it came
 	copy(body, "else")
-	l.deaf = false
+	l.setDeaf(false)
 	v.move()
 	sendTo(t, v, Notification, "third")
 	if got := bodies(t, l); len(got) != 2 || got[0] != "second" || got[1] != "third" {
@@ -199,7 +203,7 @@ func TestSettledWhileSentAgain(t *testing.T) {
 // A refused connection makes a peer absent, and one that comes about present again.
 func TestRefusedIsNotForEver(t *testing.T) {
 	v := newRogue(t, 1<<20, WithRejoin(Rejoin{}))
-	v.rogue.end = errFake
+	v.rogue.breaks()
 	v.move()
 	p := v.e.peers["rogue"]
 	v.e.enter()
@@ -278,4 +282,38 @@ func (v *victim) peerStages(name string) []string {
 		list = append(list, o.state())
 	}
 	return list
+}
+
+// A reply to what a relay brought, while a copy of it is on the stream, is a reply; the copy's number
+// stays.
+func TestReplyOvertakesCopy(t *testing.T) {
+	v := newRogue(t, 1<<20)
+	id := sendTo(t, v, Task, "body")
+	v.e.enter()
+	o := v.e.peers["rogue"].outbox.requests.head
+	o.path = []*peer{v.e.peers["friend"]}
+	v.e.leave()
+	v.rogue.feed(message(1, meta{
+		sessionType: Task, stage: TaskComplete, flags: flagReply, session: id, message: newID(),
+		re: o.message, tag: "t",
+	}, "")...)
+	v.move()
+	if r, err := v.ReceiveByID(t.Context(), id); err != nil || r[0].Stage != TaskComplete {
+		t.Fatal(r, err)
+	}
+	v.rogue.breaks()
+	v.move()
+	sendTo(t, v, Plain, "next")
+	l := &fakeLink{rank: 7}
+	v.attach(l)
+	l.feed(acking(intro("rogue", "worker", 1<<20), 0, 0))
+	v.move()
+	if got := bodies(t, l); len(got) != 2 || got[0] != "-" || got[1] != "next" {
+		t.Errorf("sent %q", got)
+	}
+	v.says(l, 2, 2)
+	if s := v.Stats(); s.Outbox["rogue"] != 0 || s.Sessions != 0 || s.Late != 0 {
+		t.Errorf("%+v", s)
+	}
+	v.end()
 }
