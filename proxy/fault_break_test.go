@@ -35,7 +35,8 @@ type fragileEndpoint struct {
 	d *fragile
 }
 
-func (e *fragileEndpoint) Dial(ctx context.Context, peer int, addresses []byte) (transport.Link, error) {
+func (e *fragileEndpoint) Dial(ctx context.Context, peer int, addresses []byte,
+) (transport.Link, error) {
 	l, err := e.Endpoint.Dial(ctx, peer, addresses)
 	if err != nil {
 		return nil, err
@@ -102,8 +103,8 @@ func (l *fragileLink) Read(dst []byte) (int, error) {
 	return n, err
 }
 
-// TestBrokenLinksLoseNothing breaks links at random moments, in the middle of frames too. All messages
-// arrive once, in the order in which they were sent, and so do the replies.
+// TestBrokenLinksLoseNothing breaks links at random moments, in the middle of frames too. All
+// messages arrive once, in the order in which they were sent, and so do the replies.
 func TestBrokenLinksLoseNothing(t *testing.T) {
 	for name, open := range map[string]func() transport.Driver{
 		"inproc": func() transport.Driver { return inproc.NewNetwork(inproc.Options{}).Driver() },
@@ -132,7 +133,9 @@ func TestBrokenLinksLoseNothing(t *testing.T) {
 }
 
 // brokenRun sends messages of all types and sizes until all breaks have come, and a few more.
-func brokenRun(ctx context.Context, t *testing.T, master *proxy.Proxy, workers []*proxy.Proxy, d *fragile) {
+func brokenRun(ctx context.Context, t *testing.T, master *proxy.Proxy, workers []*proxy.Proxy,
+	d *fragile,
+) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group sync.WaitGroup
@@ -187,7 +190,8 @@ func brokenRun(ctx context.Context, t *testing.T, master *proxy.Proxy, workers [
 		var m *proxy.Message
 		if m, err = master.ReceiveOnce(ctx); err == nil {
 			want, ok := replies[m.SessionID]
-			if body := m.Body.([]int64); !ok || (place{m.Source, body[0]}) != want || body[len(body)-1] != body[0] {
+			body := m.Body.([]int64)
+			if !ok || (place{m.Source, body[0]}) != want || body[len(body)-1] != body[0] {
 				err = fmt.Errorf("%v, for %v, answers %d", m, want, body[0])
 			}
 			delete(replies, m.SessionID)

@@ -24,8 +24,8 @@ func measure() usage {
 	return usage{m.HeapAlloc, runtime.NumGoroutine()}
 }
 
-// sessions sends tasks and notifications to a worker, in every way there is, many at once. Half of the
-// notifications are never asked for, as an application may.
+// sessions sends tasks and notifications to a worker, in every way there is, many at once. Half of
+// the notifications are never asked for, as an application may.
 func sessions(ctx context.Context, t *testing.T, master *proxy.Proxy, n int) {
 	const atOnce = 8
 	var group sync.WaitGroup
@@ -56,14 +56,20 @@ func sessions(ctx context.Context, t *testing.T, master *proxy.Proxy, n int) {
 		})
 	}
 	group.Wait()
-	// What comes before the end of this task has been received by then.
-	if _, err := master.Send(ctx, proxy.NewSessionMessage("t", "worker.1", nil, proxy.Task)); err != nil {
-		t.Error(err)
+	catchUp(ctx, t, master) // what comes before the end of this task has been received by then
+}
+
+// catchUp waits until the worker has answered everything.
+func catchUp(ctx context.Context, t *testing.T, master *proxy.Proxy) {
+	t.Helper()
+	m := proxy.NewSessionMessage("t", "worker.1", nil, proxy.Task)
+	if _, err := master.Send(ctx, m); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// giveUp opens sessions and gives them up at once, in every way there is: by a context, by Cancel. The
-// replies come too late.
+// giveUp opens sessions and gives them up at once, in every way there is: by a context, by Cancel.
+// The replies come too late.
 func giveUp(ctx context.Context, t *testing.T, master *proxy.Proxy, n int) {
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
@@ -90,71 +96,68 @@ func giveUp(ctx context.Context, t *testing.T, master *proxy.Proxy, n int) {
 				t.Fatal(err)
 			}
 		}
-		if i%64 == 0 { // so that the worker comes along
-			if _, err := master.Send(ctx, proxy.NewSessionMessage("t", "worker.1", nil, proxy.Task)); err != nil {
-				t.Fatal(err)
-			}
+		if i%64 == 0 {
+			catchUp(ctx, t, master)
 		}
 	}
-	if _, err := master.Send(ctx, proxy.NewSessionMessage("t", "worker.1", nil, proxy.Task)); err != nil {
-		t.Error(err)
-	}
+	catchUp(ctx, t, master)
 }
 
-// TestSessionsLeaveNothing runs many sessions, an hour's worth of a program that has twenty a second:
-// memory and goroutines do not grow with them.
+// TestSessionsLeaveNothing runs many sessions, an hour's worth of a program that has twenty a
+// second: memory and goroutines do not grow with them.
 func TestSessionsLeaveNothing(t *testing.T) {
-	tests := []struct {
-		name string
-		run  func(context.Context, *testing.T, *proxy.Proxy, int)
-		full int
-		late bool
-	}{
-		{"settled", sessions, 60_000, false},
-		{"given up", giveUp, 20_000, true},
+	settled, given := 60_000, 20_000
+	if testing.Short() {
+		settled, given = 6_000, 2_000
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			n := test.full
-			if testing.Short() {
-				n /= 10
+	overDrivers(t, func(t *testing.T, store string, driver proxy.Option) {
+		all := join(t, store, masterAndWorkers(1), driver)
+		ctx := faulty(t)
+		serving, stop := context.WithCancel(ctx)
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			answer(serving, t, all["worker.1"])
+		}()
+		sessions(ctx, t, all["master"], 17_000) // fills what is remembered of notifications
+		growth(ctx, t, all, settled, sessions)
+		for name, p := range all {
+			if s := p.Stats(); s.Late != 0 {
+				t.Errorf("%s: %+v", name, s)
 			}
-			overDrivers(t, func(t *testing.T, store string, driver proxy.Option) {
-				all := join(t, store, masterAndWorkers(1), driver)
-				ctx := faulty(t)
-				serving, stop := context.WithCancel(ctx)
-				served := make(chan struct{})
-				go func() {
-					defer close(served)
-					answer(serving, t, all["worker.1"])
-				}()
-				sessions(ctx, t, all["master"], 20_000) // fills what is remembered of notifications
-				test.run(ctx, t, all["master"], n/10)
-				before := measure()
-				test.run(ctx, t, all["master"], n)
-				after := measure()
-				t.Logf("%d sessions: %+v before, %+v after", n, before, after)
-				if after.heap > before.heap+before.heap/4+256<<10 {
-					t.Errorf("the heap has grown from %d to %d bytes", before.heap, after.heap)
-				}
-				if after.goroutines > before.goroutines+8 { // connections of the store come and go
-					t.Errorf("there are %d goroutines, there were %d", after.goroutines, before.goroutines)
-				}
-				for name, p := range all {
-					s := p.Stats()
-					for peer, kept := range s.Outbox {
-						if kept > 64 { // of the last ones the acknowledgement may not have come yet
-							t.Errorf("%s keeps %d messages for %s", name, kept, peer)
-						}
-					}
-					if s.Sessions != 0 || s.Inbox != 0 || s.Duplicates != 0 || s.Resent != 0 || s.Late > 0 && !test.late {
-						t.Errorf("%s: %+v", name, s)
-					}
-				}
-				stop()
-				<-served
-			})
-		})
+		}
+		giveUp(ctx, t, all["master"], 1000)
+		growth(ctx, t, all, given, giveUp)
+		stop()
+		<-served
+	})
+}
+
+// growth checks what is left of n sessions.
+func growth(ctx context.Context, t *testing.T, all map[string]*proxy.Proxy, n int,
+	run func(context.Context, *testing.T, *proxy.Proxy, int),
+) {
+	t.Helper()
+	before := measure()
+	run(ctx, t, all["master"], n)
+	after := measure()
+	t.Logf("%d sessions: %+v before, %+v after", n, before, after)
+	if after.heap > before.heap+before.heap/4+256<<10 {
+		t.Errorf("the heap has grown from %d to %d bytes", before.heap, after.heap)
+	}
+	if after.goroutines > before.goroutines+8 { // connections of the store come and go
+		t.Errorf("there are %d goroutines, there were %d", after.goroutines, before.goroutines)
+	}
+	for name, p := range all {
+		s := p.Stats()
+		for peer, kept := range s.Outbox {
+			if kept > 64 { // of the last ones the acknowledgement may not have come yet
+				t.Errorf("%s keeps %d messages for %s", name, kept, peer)
+			}
+		}
+		if s.Sessions != 0 || s.Inbox != 0 || s.Duplicates != 0 || s.Resent != 0 {
+			t.Errorf("%s: %+v", name, s)
+		}
 	}
 }
 

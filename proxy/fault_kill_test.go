@@ -27,8 +27,8 @@ type killing struct {
 	results map[string]chan struct{}
 }
 
-// killLease is short: a process that is killed while it joins, before it has published itself, is known
-// to be dead by the end of its lease alone.
+// killLease is short: a process that is killed while it joins, before it has published itself, is
+// known to be dead by the end of its lease alone.
 const killLease = 500 * time.Millisecond
 
 func newKilling(t *testing.T) *killing {
@@ -89,8 +89,8 @@ func (k *killing) run(drive func(ctx context.Context, c *campaign) error) {
 	k.t.Logf("%d tasks, results of %d processes: %+v", len(c.counts), len(c.pids), s)
 }
 
-// supervise kills a worker as soon as it has given as many results as chance says, or while it joins,
-// and starts it again. It returns the last one, which has joined.
+// supervise kills a worker as soon as it has given as many results as chance says, or while it
+// joins, and starts it again. It returns the last one, which has joined.
 func (k *killing) supervise(ctx context.Context, p *process, i int) (*process, error) {
 	random := rand.New(rand.NewPCG(k.seed, uint64(i)))
 	moments := make([]int, k.kills/k.workers, k.kills)
@@ -104,7 +104,8 @@ func (k *killing) supervise(ctx context.Context, p *process, i int) (*process, e
 	have, joined := 0, true
 	for _, moment := range moments {
 		if !joined && random.IntN(6) == 0 {
-			time.Sleep(time.Duration(random.Int64N(2e8))) // somewhere between its start and its first results
+			// Somewhere between its start and its first results.
+			time.Sleep(time.Duration(random.Int64N(2e8)))
 		} else {
 			if !joined {
 				if _, err := p.expect("joined"); err != nil {
@@ -152,8 +153,8 @@ func TestKilledWorkersLoseNoTask(t *testing.T) {
 	})
 }
 
-// TestKilledWorkersLoseNoTaskOfEvents is the same for a master that sends tasks without waiting, and
-// goes on whenever results of 60 % of its workers are there.
+// TestKilledWorkersLoseNoTaskOfEvents is the same for a master that sends tasks without waiting,
+// and goes on whenever results of 60 % of its workers are there.
 func TestKilledWorkersLoseNoTaskOfEvents(t *testing.T) {
 	k := newKilling(t)
 	k.run(func(ctx context.Context, c *campaign) error {

@@ -16,8 +16,8 @@ type hosts struct {
 	address string // of the first
 }
 
-// newHosts makes two hosts, which takes root and iproute2. TUTTI_REQUIRE_NETNS=1 makes it a failure when
-// that can't be done.
+// newHosts makes two hosts, which takes root and iproute2. TUTTI_REQUIRE_NETNS=1 makes it a failure
+// when that can't be done.
 func newHosts(t *testing.T) *hosts {
 	t.Helper()
 	// Names differ between tests that run side by side; a card's has 15 bytes at most.
@@ -63,8 +63,8 @@ func (h *hosts) start(host int, s script) *process {
 	return start(h.t, s, "ip", "netns", "exec", name, "env", "TUTTI_HOST_ID="+name)
 }
 
-// TestCutLink takes the link between a master and its workers away for a while. Nothing is lost, and nothing
-// comes twice.
+// TestCutLink takes the link between a master and its workers away for a while. Nothing is lost,
+// and nothing comes twice.
 func TestCutLink(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -76,7 +76,9 @@ func TestCutLink(t *testing.T) {
 		// Nobody notices: no lease ends, and the system sends again what was lost.
 		{name: "shorter than the lease", cut: 3 * time.Second, lease: time.Minute},
 		// The workers can't renew their leases in the master's store.
-		{name: "longer than the lease", cut: 3 * time.Second, lease: 500 * time.Millisecond, rejoin: true},
+		{
+			name: "longer than the lease", cut: 3 * time.Second, lease: 500 * time.Millisecond, rejoin: true,
+		},
 		// Connections on which nothing is heard are given up, and opened again.
 		{name: "longer than the silence", cut: 15 * time.Second, lease: time.Minute, long: true},
 	}

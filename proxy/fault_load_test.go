@@ -9,8 +9,8 @@ import (
 	"github.com/tutti-ml/tutti/proxy"
 )
 
-// load is a campaign that goes on in the background while a test does harm. It goes as fast as the test
-// takes its results.
+// load is a campaign that goes on in the background while a test does harm. It goes as fast as the
+// test takes its results.
 type load struct {
 	*campaign
 	t       *testing.T

@@ -43,8 +43,8 @@ func mortal(t *testing.T, options ...proxy.Option) (again func() *process, maste
 	t.Helper()
 	store := embeddedStore(t)
 	s := script{
-		Program: "listen", Kind: "master", Name: "master", Expect: map[string]int{"worker": 1}, Store: store,
-		Tasks: 2,
+		Program: "listen", Kind: "master", Name: "master", Expect: map[string]int{"worker": 1},
+		Store: store, Tasks: 2,
 	}
 	master = start(t, s)
 	parts := []part{{"worker", "worker", map[string]int{"master": 1}}}
@@ -69,9 +69,9 @@ func news(tag string) *proxy.Message {
 	return proxy.NewSessionMessage(tag, "master", nil, proxy.Notification)
 }
 
-// TestKilledMasterIsLost kills a master: without WithRejoin, its worker is told, by whatever it does next
-// with it. A new master of the name hears of the worker again, but gets no reply to what the old one
-// has asked.
+// TestKilledMasterIsLost kills a master: without WithRejoin, its worker is told, by whatever it
+// does next with it. A new master of the name hears of the worker again, but gets no reply to what
+// the old one has asked.
 func TestKilledMasterIsLost(t *testing.T) {
 	ctx := faulty(t)
 	again, master, worker, tasks := mortal(t)
@@ -100,8 +100,8 @@ func TestKilledMasterIsLost(t *testing.T) {
 	master.finish()
 }
 
-// TestKilledMasterGetsNotifications kills a master: with WithRejoin, a new one of the name gets what the
-// worker has sent it meanwhile, in order, but no reply to what the old one has asked.
+// TestKilledMasterGetsNotifications kills a master: with WithRejoin, a new one of the name gets
+// what the worker has sent it meanwhile, in order, but no reply to what the old one has asked.
 func TestKilledMasterGetsNotifications(t *testing.T) {
 	ctx := faulty(t)
 	again, master, worker, tasks := mortal(t, proxy.WithRejoin(proxy.Rejoin{}))
@@ -145,8 +145,8 @@ func TestKilledMasterGetsNotifications(t *testing.T) {
 	master.finish()
 }
 
-// TestLostMasterEndsTheWait shows that a worker that waits for messages of a master that is killed is
-// told of the notification that failed, once, and can go on to wait.
+// TestLostMasterEndsTheWait shows that a worker that waits for messages of a master that is killed
+// is told of the notification that failed, once, and can go on to wait.
 func TestLostMasterEndsTheWait(t *testing.T) {
 	ctx := faulty(t)
 	_, master, worker, _ := mortal(t)

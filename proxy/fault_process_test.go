@@ -19,8 +19,8 @@ import (
 	"github.com/tutti-ml/tutti/proxy"
 )
 
-// The tests of faults run components in processes of their own, which they kill, stop and cut off. The
-// test binary is their program too: scriptVariable tells it which.
+// The tests of faults run components in processes of their own, which they kill, stop and cut off.
+// The test binary is their program too: scriptVariable tells it which.
 
 const scriptVariable = "PROXY_TEST_SCRIPT"
 
@@ -159,8 +159,8 @@ func (l *locked) tail() string {
 	return string(l.b.Bytes()[max(0, l.b.Len()-4000):])
 }
 
-// launch runs a script in a process of its own, by the command before where there is one. What is left
-// of it is killed when the test ends.
+// launch runs a script in a process of its own, by the command before where there is one. What is
+// left of it is killed when the test ends.
 func launch(t *testing.T, s script, before ...string) (*process, error) {
 	text, err := json.Marshal(s)
 	if err != nil {

@@ -146,8 +146,9 @@ func budget(n int) func() bool {
 	}
 }
 
-// requestProgram is a master: it sends tasks to all workers, says "running" when there are results, goes
-// on until it is told "enough", then sends so many more as the script says, and tells how it went.
+// requestProgram is a master: it sends tasks to all workers, says "running" when there are results,
+// goes on until it is told "enough", then sends so many more as the script says, and tells how it
+// went.
 func requestProgram(ctx context.Context, s *script, p *proxy.Proxy) error {
 	c := newCampaign(p)
 	before := p.Revision()
@@ -211,7 +212,7 @@ func enlist(t *testing.T, scripts ...script) []*process {
 // worker is the script of the i-th worker.
 func worker(store string, i int, lease time.Duration, seed uint64) script {
 	return script{
-		Program: "serve", Kind: "worker", Name: fmt.Sprint("worker.", i), Expect: map[string]int{"master": 1},
-		Store: store, Lease: lease, Seed: seed,
+		Program: "serve", Kind: "worker", Name: fmt.Sprint("worker.", i),
+		Expect: map[string]int{"master": 1}, Store: store, Lease: lease, Seed: seed,
 	}
 }

@@ -13,6 +13,8 @@ import (
 // stopLease is the lease of workers that are stopped for longer.
 const stopLease = 300 * time.Millisecond
 
+var stopLeases = [2]time.Duration{stopLease, stopLease}
+
 // stoppable is the script of the i-th worker, which waits for a master that is itself late.
 func stoppable(store string, i int, lease time.Duration) script {
 	s := worker(store, i, lease, 1)
@@ -51,11 +53,11 @@ func pair(t *testing.T, leases [2]time.Duration, options ...proxy.Option,
 	return store, master, workers
 }
 
-// TestStoppedWorkerComesBack stops a worker for longer than its lease: with WithRejoin, nothing is lost,
-// and nothing is sent to it again, for it is the same process that goes on.
+// TestStoppedWorkerComesBack stops a worker for longer than its lease: with WithRejoin, nothing is
+// lost, and nothing is sent to it again, for it is the same process that goes on.
 func TestStoppedWorkerComesBack(t *testing.T) {
 	ctx := faulty(t)
-	_, master, workers := pair(t, [2]time.Duration{stopLease, stopLease}, proxy.WithRejoin(proxy.Rejoin{}))
+	_, master, workers := pair(t, stopLeases, proxy.WithRejoin(proxy.Rejoin{}))
 	stopped := workers[0]
 	there := func() bool { return master.Has(stopped.name) }
 	job := loaded(ctx, t, master, workers)
@@ -85,8 +87,8 @@ func TestStoppedWorkerComesBack(t *testing.T) {
 	}
 }
 
-// TestStoppedWorkerIsLost stops a worker for longer than its lease: without WithRejoin, who waits for it
-// is told. When it goes on it is there again, and its late reply is dropped.
+// TestStoppedWorkerIsLost stops a worker for longer than its lease: without WithRejoin, who waits
+// for it is told. When it goes on it is there again, and its late reply is dropped.
 func TestStoppedWorkerIsLost(t *testing.T) {
 	ctx := faulty(t)
 	// On a busy machine, no worker is to lapse that is not stopped.
@@ -98,7 +100,8 @@ func TestStoppedWorkerIsLost(t *testing.T) {
 	}
 	_, err := master.Send(ctx, task(stopped))
 	var lost *proxy.PeerLostError
-	if !errors.As(err, &lost) || lost.Peer != stopped.name || lost.Type != "worker" || lost.Phase != "task" {
+	if !errors.As(err, &lost) || lost.Peer != stopped.name || lost.Type != "worker" ||
+		lost.Phase != "task" {
 		t.Fatalf("got the error %v", err)
 	}
 	if _, err := master.ISend(ctx, task(stopped)); !errors.As(err, &lost) || lost.Phase != "send" {
@@ -122,11 +125,11 @@ func TestStoppedWorkerIsLost(t *testing.T) {
 	}
 }
 
-// TestSupersededWorker stops a worker, of which another process takes the name. The tasks go there, and
-// the one that was stopped is told when it goes on.
+// TestSupersededWorker stops a worker, of which another process takes the name. The tasks go there,
+// and the one that was stopped is told when it goes on.
 func TestSupersededWorker(t *testing.T) {
 	ctx := faulty(t)
-	store, master, workers := pair(t, [2]time.Duration{stopLease, stopLease}, proxy.WithRejoin(proxy.Rejoin{}))
+	store, master, workers := pair(t, stopLeases, proxy.WithRejoin(proxy.Rejoin{}))
 	old := workers[0]
 	job := loaded(ctx, t, master, workers)
 	job.take(100)

@@ -42,8 +42,8 @@ func newRedis(t *testing.T, password string) *redis {
 	return r
 }
 
-// quietPort is a port on which nobody listens, and which the system gives to no connection of its own
-// accord: it has to be free again after the server was killed.
+// quietPort is a port on which nobody listens, and which the system gives to no connection of its
+// own accord: it has to be free again after the server was killed.
 func quietPort(t *testing.T) string {
 	for range 100 {
 		port := fmt.Sprint(20000 + rand.IntN(10000))
@@ -61,7 +61,9 @@ func quietPort(t *testing.T) string {
 
 func (r *redis) start() {
 	r.t.Helper()
-	arguments := []string{"--bind", "127.0.0.1", "--port", r.port, "--save", "", "--dir", r.t.TempDir()}
+	arguments := []string{
+		"--bind", "127.0.0.1", "--port", r.port, "--save", "", "--dir", r.t.TempDir(),
+	}
 	if r.password != "" {
 		arguments = append(arguments, "--requirepass", r.password)
 	}
@@ -88,8 +90,8 @@ func (r *redis) url() string {
 	return "redis://" + user + "127.0.0.1:" + r.port
 }
 
-// published waits until the store has records and leases of all names of a type, as redis-cli would show
-// them, and returns their processes.
+// published waits until the store has records and leases of all names of a type, as redis-cli would
+// show them, and returns their processes.
 func published(ctx context.Context, store rendezvous.Store, kind string, names ...string,
 ) (map[string]int, error) {
 	hints, err := store.Watch(ctx, "group")
@@ -131,8 +133,8 @@ func published(ctx context.Context, store rendezvous.Store, kind string, names .
 	}
 }
 
-// TestRestartedStore kills the Redis through which the components have met, and starts an empty one. The
-// job goes on meanwhile, and everybody is published again afterwards.
+// TestRestartedStore kills the Redis through which the components have met, and starts an empty
+// one. The job goes on meanwhile, and everybody is published again afterwards.
 func TestRestartedStore(t *testing.T) {
 	tests := []restarts{
 		// Nobody may be judged, or tasks would fail at once.
@@ -211,8 +213,8 @@ func (test *restarts) run(t *testing.T) {
 	}
 }
 
-// published waits until everybody is in the store again, and checks that it is as the process that it
-// was.
+// published waits until everybody is in the store again, and checks that it is as the process that
+// it was.
 func (test *restarts) published(ctx context.Context, server *redis, workers []*process) error {
 	store, err := rendezvous.Dial(ctx, server.url(), rendezvous.DialOptions{Secret: test.secret})
 	if err != nil {
@@ -233,7 +235,8 @@ func (test *restarts) published(ctx context.Context, server *redis, workers []*p
 				w.cmd.Process.Pid)
 		}
 	}
-	if pids, err = published(ctx, store, "master", "master"); err == nil && pids["master"] != os.Getpid() {
+	pids, err = published(ctx, store, "master", "master")
+	if err == nil && pids["master"] != os.Getpid() {
 		err = fmt.Errorf("the master is published as process %d", pids["master"])
 	}
 	return err
