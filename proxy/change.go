@@ -152,7 +152,7 @@ func (e *engine) changed() {
 	e.publish()
 	e.watchers = slices.DeleteFunc(e.watchers, func(w *watcher) bool {
 		if w.met() {
-			w.finish(nil)
+			e.finish(&w.waiter, nil)
 			return true
 		}
 		return false
@@ -165,7 +165,7 @@ func (e *engine) until(ctx context.Context, met func() bool) error {
 	if met() {
 		return nil
 	}
-	w := &watcher{waiter: newWaiter(), met: met}
+	w := &watcher{met: met}
 	e.watchers = append(e.watchers, w)
 	err := e.wait(ctx, &w.waiter)
 	if err != nil {
@@ -282,14 +282,14 @@ func (e *engine) admit(ctx context.Context, p *peer, o *outgoing) error {
 			e.fail(oldest, full)
 			continue
 		}
-		w := newWaiter()
-		p.rooms = append(p.rooms, &w)
-		err := e.wait(ctx, &w)
+		w := &waiter{}
+		p.rooms = append(p.rooms, w)
+		err := e.wait(ctx, w)
 		if e.superseded != nil {
 			return e.superseded
 		}
 		if err != nil {
-			p.rooms = slices.DeleteFunc(p.rooms, func(x *waiter) bool { return x == &w })
+			p.rooms = slices.DeleteFunc(p.rooms, func(x *waiter) bool { return x == w })
 			return &WaitError{
 				Self: e.self.Name, Phase: "room in the outbox", Waiting: []string{p.name()},
 				Waited: time.Since(started), Err: err, Remedy: "the peer takes messages too slowly",

@@ -180,8 +180,10 @@ func TestDefect12UnknownDestination(t *testing.T) {
 func TestDefect12ExtraWorker(t *testing.T) {
 	store := embeddedStore(t)
 	all := join(t, store, []part{
-		{"master", "master.1", map[string]int{"worker": 2}}, {"master", "master.2", map[string]int{"worker": 2}},
-		{"worker", "worker.1", map[string]int{"master": 2}}, {"worker", "worker.2", map[string]int{"master": 2}},
+		{"master", "master.1", map[string]int{"worker": 2}},
+		{"master", "master.2", map[string]int{"worker": 2}},
+		{"worker", "worker.1", map[string]int{"master": 2}},
+		{"worker", "worker.2", map[string]int{"master": 2}},
 	})
 	more := join(t, store, []part{{"worker", "worker.3", map[string]int{"master": 2}}})
 	for _, name := range []string{"master.1", "master.2"} {

@@ -306,8 +306,10 @@ func TestDefect08ResultsAtTheirTargets(t *testing.T) {
 		}
 	})
 	replies, err := all["master"].Scatter(ctx, "t", proxy.Task, []proxy.Parcel{
-		{Destination: "worker.3", Body: "c"}, {Destination: "worker.2", Body: "b"},
-		{Destination: "worker.4", Body: "d"}, {Destination: "worker.1", Body: "a"},
+		{Destination: "worker.3", Body: "c"},
+		{Destination: "worker.2", Body: "b"},
+		{Destination: "worker.4", Body: "d"},
+		{Destination: "worker.1", Body: "a"},
 	})
 	stop()
 	group.Wait()

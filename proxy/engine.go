@@ -28,10 +28,13 @@ type engine struct {
 	wanting atomic.Int32 // goroutines that want the turn
 	mu      sync.Mutex
 
-	leading   bool // somebody moves the messages
-	pumping   bool // it is the pump
-	usurped   bool // the one who waits wants to lead in place of the pump
-	parked    bool // the leader is, in ep.Wait
+	leading   bool      // somebody moves the messages
+	pumping   bool      // it is the pump
+	usurped   bool      // the one who waits wants to lead in place of the pump
+	woken     int       // followers, by the leader, that have not had their turn since
+	corked    int       // messages posted that wait for the next flush
+	took      time.Time // when the application took one message of several
+	parked    bool      // the leader is, in ep.Wait
 	closed    bool
 	followers []*waiter
 	patience  *transport.Patience
@@ -51,7 +54,9 @@ type engine struct {
 func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 	e := &engine{
 		ep: ep, log: p.c.logger.With("component", self.Name), kick: make(chan struct{}, 1),
-		gone:     make(chan struct{}),
+		gone: make(chan struct{}),
+		// As if there were more components than cores: a look between two yields costs little where there
+		// are not, and a spinning master keeps the core from its worker, or from others, where there are.
 		patience: transport.NewPatience(runtime.NumCPU()+1, p.c.driver.Name() == "inproc"),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
@@ -61,7 +66,7 @@ func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 	e.peers, e.byIncarnation, e.sessions = map[string]*peer{}, map[int]*peer{}, map[ID]*session{}
 	e.clock = time.Now()
 	e.publish()
-	e.collectors = map[ID][]*collector{}
+	e.slots = map[ID]*slot{}
 	e.background.Go(e.pump)
 	return e
 }
@@ -72,17 +77,22 @@ const dozeTime = time.Millisecond
 
 // waiter is a goroutine that waits for something that the engine will do.
 type waiter struct {
-	done   bool
+	done   atomic.Bool // and what was waited for, err too, will not change any more
 	err    error
-	signal chan struct{}
+	signal chan struct{} // made by who follows
+	at     int           // its place among the followers, counted from 1; 0 is none
 }
 
-func newWaiter() waiter { return waiter{signal: make(chan struct{}, 1)} }
-
-// finish ends the wait. The turn is held.
-func (w *waiter) finish(err error) {
-	if !w.done {
-		w.done, w.err = true, err
+// finish ends a wait. The turn is held.
+func (e *engine) finish(w *waiter, err error) {
+	if w.done.Load() {
+		return
+	}
+	w.err = err
+	w.done.Store(true)
+	if w.at > 0 {
+		e.unfollow(w)
+		e.woken++
 		w.notify()
 	}
 }
@@ -106,12 +116,13 @@ func (e *engine) enter() {
 	}
 }
 
-// leave gives the turn back, and sees to it that somebody will lead.
+// leave gives the turn back, and sees to it that somebody will lead: who wants the turn does, when
+// there is somebody.
 func (e *engine) leave() {
-	if !e.leading && !e.closed {
+	if !e.leading && !e.closed && e.wanting.Load() == 0 {
 		switch len(e.followers) {
 		case 0:
-			if e.unfinished() {
+			if e.corked == 0 && e.unfinished() {
 				e.wakePump()
 			} else {
 				e.doze.Reset(dozeTime)
@@ -149,19 +160,31 @@ func (e *engine) wakePump() {
 // wait leads or follows until w is done, ctx ends or the proxy is closed. It is entered and left
 // with the turn.
 func (e *engine) wait(ctx context.Context, w *waiter) error {
-	for !w.done {
+	held, err := e.await(ctx, w)
+	if !held {
+		e.enter()
+	}
+	return err
+}
+
+// await is wait, but when somebody else has finished w it returns without the turn, and says so:
+// many that are finished at once need not queue for it.
+func (e *engine) await(ctx context.Context, w *waiter) (held bool, err error) {
+	for !w.done.Load() {
 		switch {
 		case e.closed:
-			return ErrClosed
+			return true, ErrClosed
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return true, context.Cause(ctx)
 		case !e.leading:
 			e.lead(ctx, w)
 		default:
-			e.follow(ctx, w)
+			if !e.follow(ctx, w) {
+				return false, w.err
+			}
 		}
 	}
-	return w.err
+	return true, w.err
 }
 
 // lead makes progress until w is done or ctx ends.
@@ -169,7 +192,8 @@ func (e *engine) lead(ctx context.Context, w *waiter) {
 	e.leading = true
 	e.doze.Stop()
 	e.watch(ctx)
-	for !w.done && !e.closed {
+	e.flushDirty()
+	for !w.done.Load() && !e.closed {
 		if e.pass() {
 			e.moved()
 			if e.passes%64 == 0 && ctx.Err() != nil {
@@ -185,9 +209,14 @@ func (e *engine) lead(ctx context.Context, w *waiter) {
 	e.leading = false
 }
 
-// follow waits for whoever leads, until w is done or the lead is offered.
-func (e *engine) follow(ctx context.Context, w *waiter) {
+// follow waits for whoever leads, until w is done or the lead is offered. Done, it returns without
+// the turn, and false.
+func (e *engine) follow(ctx context.Context, w *waiter) bool {
+	if w.signal == nil {
+		w.signal = make(chan struct{}, 1)
+	}
 	e.followers = append(e.followers, w)
+	w.at = len(e.followers)
 	if e.pumping && len(e.followers) == 1 {
 		e.usurped = true
 	}
@@ -196,9 +225,24 @@ func (e *engine) follow(ctx context.Context, w *waiter) {
 	case <-w.signal:
 	case <-ctx.Done():
 	}
+	if w.done.Load() {
+		return false
+	}
 	e.enter()
-	i := slices.Index(e.followers, w)
-	e.followers = slices.Delete(e.followers, i, i+1)
+	if w.at > 0 {
+		e.unfollow(w)
+	}
+	return true
+}
+
+// unfollow takes w from the followers; their order means nothing.
+func (e *engine) unfollow(w *waiter) {
+	last := len(e.followers) - 1
+	moved := e.followers[last]
+	e.followers[w.at-1], moved.at = moved, w.at
+	e.followers[last] = nil
+	e.followers = e.followers[:last]
+	w.at = 0
 }
 
 // pump leads when nobody else does.
@@ -235,13 +279,13 @@ func (e *engine) leadAlone() {
 	e.usurped, e.leading, e.pumping = false, false, false
 }
 
-// moved follows a pass that moved something. It offers the turn to goroutines that want it.
+// moved follows a pass that moved something. It offers the turn to goroutines that want it, and to
+// those that were woken: what they send then goes out together.
 func (e *engine) moved() {
 	e.patience.Moved()
-	if e.wanting.Load() > 0 {
-		e.mu.Unlock()
-		runtime.Gosched()
-		e.mu.Lock()
+	if e.woken > 0 || e.wanting.Load() > 0 {
+		e.woken = 0
+		e.offer()
 	}
 }
 

@@ -271,8 +271,10 @@ func (v *victim) end() {
 		v.t.Errorf("the friend's link was closed: %v", v.log.errors())
 	}
 	seq := v.e.peers["friend"].inflow.delivered + 1
-	v.friend.feed(message(seq, meta{sessionType: Notification, stage: NotificationRequest,
-		session: newID(), message: newID(), kind: kindText, bodyBytes: 2, tag: "friend"}, "hi")...)
+	v.friend.feed(message(seq, meta{
+		sessionType: Notification, stage: NotificationRequest,
+		session: newID(), message: newID(), kind: kindText, bodyBytes: 2, tag: "friend",
+	}, "hi")...)
 	v.move()
 	for {
 		m, err := v.ReceiveOnce(v.t.Context())

@@ -36,8 +36,11 @@ func TestHostileFrames(t *testing.T) {
 		{"a negative window", []frame{intro("rogue", "worker", -1)}, "window"},
 		{"no bodies", []frame{raw(transport.Status, stepIntroduction,
 			introduction{"rogue", "worker", 1, 0})}, "largest body is 0"},
-		{"an introduction that is no map", []frame{raw(transport.Status, stepIntroduction, "hi")},
-			"introduction"},
+		{
+			"an introduction that is no map",
+			[]frame{raw(transport.Status, stepIntroduction, "hi")},
+			"introduction",
+		},
 		{"a nested introduction", []frame{raw(transport.Status, stepIntroduction,
 			[]any{[]any{[]any{[]any{[]any{[]any{}}}}}})}, "nested"},
 		{"an introduction that is cut", []frame{{
@@ -49,14 +52,24 @@ func TestHostileFrames(t *testing.T) {
 		{"a part without its first", []frame{hello, data(1, 1, make([]byte, 100))}, "part 1 of message 1"},
 		{"a first part without a meta", []frame{hello, data(1, 0, []byte("short"))}, "has 5 bytes"},
 		{"no bytes", []frame{hello, data(1, 0, nil)}, "has 0 bytes"},
-		{"a part of another message", []frame{hello, data(1, 0, with(9, nop)[:80]),
-			data(2, 1, []byte("x"))}, "part 1 of message 2, want part 1 of message 1"},
-		{"a part twice", []frame{hello, data(1, 0, with(9, nop)[:80]), data(1, 1, []byte("x")),
-			data(1, 1, []byte("x"))}, "want part 2"},
-		{"an empty part", []frame{hello, data(1, 0, with(9, nop)[:80]), data(1, 1, nil)},
-			"bytes of a part is 0"},
-		{"a meta over two parts", []frame{hello, data(1, 0, with(9, func(b []byte) { b[6] = 200 })[:80])},
-			"ends within its meta"},
+		{"a part of another message", []frame{
+			hello, data(1, 0, with(9, nop)[:80]),
+			data(2, 1, []byte("x")),
+		}, "part 1 of message 2, want part 1 of message 1"},
+		{"a part twice", []frame{
+			hello, data(1, 0, with(9, nop)[:80]), data(1, 1, []byte("x")),
+			data(1, 1, []byte("x")),
+		}, "want part 2"},
+		{
+			"an empty part",
+			[]frame{hello, data(1, 0, with(9, nop)[:80]), data(1, 1, nil)},
+			"bytes of a part is 0",
+		},
+		{
+			"a meta over two parts",
+			[]frame{hello, data(1, 0, with(9, func(b []byte) { b[6] = 200 })[:80])},
+			"ends within its meta",
+		},
 		{"a version", []frame{hello, data(1, 0, with(0, func(b []byte) { b[0] = 9 }))}, "version"},
 		{"a type", []frame{hello, data(1, 0, with(0, func(b []byte) { b[1] = 9 }))}, "session type is 9"},
 		{"a stage", []frame{hello, data(1, 0, with(0, func(b []byte) { b[2] = 9 }))}, "stage is 9"},
@@ -70,16 +83,27 @@ func TestHostileFrames(t *testing.T) {
 		{"a failure of nothing", []frame{hello, data(1, 0, with(0, func(b []byte) {
 			b[3] = flagFailure
 		}))}, "flags"},
-		{"a void with a body", []frame{hello, data(1, 0, with(1, func(b []byte) { b[3] = flagVoid }))},
-			"void"},
+		{
+			"a void with a body",
+			[]frame{hello, data(1, 0, with(1, func(b []byte) { b[3] = flagVoid }))},
+			"void",
+		},
 		{"a long tag", []frame{hello, data(1, 0, with(0, func(b []byte) { b[7] = 0xff }))}, "bytes of a tag"},
-		{"a large body", []frame{hello, data(1, 0, with(0, func(b []byte) { b[62] = 1 }))},
-			"bytes of a body is"},
-		{"a large raw body", []frame{hello, data(1, 0, with(0, func(b []byte) { b[70] = 1 }))},
-			"before compression is"},
+		{
+			"a large body",
+			[]frame{hello, data(1, 0, with(0, func(b []byte) { b[62] = 1 }))},
+			"bytes of a body is",
+		},
+		{
+			"a large raw body",
+			[]frame{hello, data(1, 0, with(0, func(b []byte) { b[70] = 1 }))},
+			"before compression is",
+		},
 		{"more than claimed", []frame{hello, data(1, 0, append(with(2, nop), 'x'))}, "behind a message is 1"},
-		{"more than claimed in another part", []frame{hello, data(1, 0, with(9, nop)[:80]),
-			data(1, 1, make([]byte, 99))}, "behind a message"},
+		{"more than claimed in another part", []frame{
+			hello, data(1, 0, with(9, nop)[:80]),
+			data(1, 1, make([]byte, 99)),
+		}, "behind a message"},
 		{"delivered, never sent", []frame{hello, acking(credit, 1, 0)}, "messages delivered is 1"},
 		{"consumed, never sent", []frame{hello, acking(credit, 0, 1)}, "requests consumed is 1"},
 		{"an abort", []frame{hello, {h: transport.Header{Kind: transport.Abort}}}, "has no meaning"},
@@ -190,8 +214,10 @@ func TestHostileAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer := func(stage Stage, session, re ID) meta {
-		return meta{sessionType: Task, stage: stage, flags: flagReply, session: session, message: newID(),
-			re: re, tag: "t"}
+		return meta{
+			sessionType: Task, stage: stage, flags: flagReply, session: session, message: newID(),
+			re: re, tag: "t",
+		}
 	}
 	reply := answer(TaskComplete, id, asked.message)
 	v.friend.feed(message(1, reply, "")...) // it was not asked

@@ -17,21 +17,29 @@ type item struct {
 	rawBytes    uint64
 }
 
-func newItem(e *engine, m *meta, body []byte, in inbound) *item {
+// arrival is an item with what belongs to it, in one allocation.
+type arrival struct {
+	item    item
+	message Message
+	inbound inbound
+}
+
+func newItem(e *engine, m *meta, body []byte, in *inbound) *item {
 	p := in.peer
-	destination := e.self.Name
-	if m.flags&flagBroadcast != 0 {
-		destination = e.self.Type
+	a := &arrival{inbound: *in}
+	a.message = Message{
+		Tag: m.tag, Source: p.rec.Name, SourceType: p.rec.Type, Destination: e.self.Name,
+		SessionID: m.session, MessageID: m.message, SessionType: m.sessionType, Stage: m.stage,
+		inbound: &a.inbound,
 	}
-	return &item{
-		message: &Message{
-			Tag: m.tag, Source: p.rec.Name, SourceType: p.rec.Type, Destination: destination,
-			SessionID: m.session, MessageID: m.message, SessionType: m.sessionType, Stage: m.stage,
-			inbound: &in,
-		},
-		session: m.session, peer: p.rec.Name,
+	if m.flags&flagBroadcast != 0 {
+		a.message.Destination = e.self.Type
+	}
+	a.item = item{
+		message: &a.message, session: m.session, peer: p.rec.Name,
 		kind: m.kind, compression: m.compression, raw: body, rawBytes: m.rawBytes,
 	}
+	return &a.item
 }
 
 // open decodes the body. It may take long, and is called without the turn.
@@ -70,7 +78,7 @@ type inbox struct {
 	head, tail *item
 	length     int
 	receivers  []*receiver
-	collectors map[ID][]*collector
+	slots      map[ID]*slot // that wait, by session, the oldest first
 	receipts   receipts
 }
 
@@ -88,6 +96,18 @@ type collector struct {
 	final   bool // acknowledgements of tasks are not what it waits for
 	slots   []slot
 	missing int
+	one     [1]slot
+}
+
+// newCollector makes a collector of n slots.
+func newCollector(n int) *collector {
+	c := &collector{}
+	if n == 1 {
+		c.slots = c.one[:]
+	} else {
+		c.slots = make([]slot, n)
+	}
+	return c
 }
 
 // slot is for an item of a session, and of a peer where that is not "".
@@ -96,6 +116,8 @@ type slot struct {
 	peer    string
 	posted  bool // a message to that peer waits for this
 	item    *item
+	of      *collector
+	next    *slot // that listens for the same session
 }
 
 // arrived hands an item to who waits for it, or keeps it.
@@ -108,7 +130,7 @@ func (e *engine) arrived(it *item) {
 		e.receivers = slices.Delete(e.receivers, 0, 1)
 		e.taken(it)
 		r.item = it
-		r.finish(nil)
+		e.finish(&r.waiter, nil)
 		return
 	}
 	if e.tail == nil {
@@ -120,46 +142,58 @@ func (e *engine) arrived(it *item) {
 	e.length++
 }
 
-// collected hands an item to a collector, if one waits for it.
+// collected hands an item to the first slot that waits for it, if one does.
 func (e *engine) collected(it *item) bool {
-	for _, c := range e.collectors[it.session] {
-		if c.take(it) {
-			e.taken(it)
-			if c.missing == 0 {
-				e.forget(c)
-				c.finish(nil)
-			}
-			return true
+	var last *slot
+	for s := e.slots[it.session]; s != nil; last, s = s, s.next {
+		if s.peer != "" && s.peer != it.peer ||
+			s.of.final && it.message != nil && it.message.Stage == TaskReceive {
+			continue
 		}
+		e.unlisten(last, s)
+		e.taken(it)
+		s.item = it
+		if s.of.missing--; s.of.missing == 0 {
+			e.finish(&s.of.waiter, nil)
+		}
+		return true
 	}
 	return false
 }
 
-func (c *collector) take(it *item) bool {
-	if c.final && it.message != nil && it.message.Stage == TaskReceive {
-		return false
+// unlisten takes a slot, which follows last, from those that listen.
+func (e *engine) unlisten(last, s *slot) {
+	switch {
+	case last != nil:
+		last.next = s.next
+	case s.next == nil:
+		delete(e.slots, s.session)
+	default:
+		e.slots[s.session] = s.next
 	}
-	for i := range c.slots {
-		s := &c.slots[i]
-		if s.item == nil && s.session == it.session && (s.peer == "" || s.peer == it.peer) {
-			s.item = it
-			c.missing--
-			return true
-		}
-	}
-	return false
+	s.next = nil
 }
 
-// fill puts an item into a slot of a collector, unless something else was quicker.
-func (e *engine) fill(c *collector, i int, it *item) {
-	if c.slots[i].item != nil {
+// drop ends that a slot waits.
+func (e *engine) drop(s *slot) {
+	var last *slot
+	for x := e.slots[s.session]; x != nil; last, x = x, x.next {
+		if x == s {
+			e.unlisten(last, x)
+			return
+		}
+	}
+}
+
+// fill puts an item into a slot, unless something else was quicker.
+func (e *engine) fill(s *slot, it *item) {
+	if s.item != nil {
 		return
 	}
-	c.slots[i].item = it
-	c.missing--
-	if c.missing == 0 {
-		e.forget(c)
-		c.finish(nil)
+	e.drop(s)
+	s.item = it
+	if s.of.missing--; s.of.missing == 0 {
+		e.finish(&s.of.waiter, nil)
 	}
 }
 
@@ -189,53 +223,53 @@ func (e *engine) consumed(in *inbound) {
 
 // listen makes c get what comes for its slots from now on.
 func (e *engine) listen(c *collector) {
-	c.missing = len(c.slots)
 	for i := range c.slots {
-		id := c.slots[i].session
-		if !slices.Contains(e.collectors[id], c) {
-			e.collectors[id] = append(e.collectors[id], c)
+		s := &c.slots[i]
+		if s.item != nil {
+			continue
 		}
+		s.of = c
+		c.missing++
+		first := e.slots[s.session]
+		if first == nil {
+			e.slots[s.session] = s
+			continue
+		}
+		for first.next != nil {
+			first = first.next
+		}
+		first.next = s
 	}
 }
 
-// await makes c get what has come already for its slots, and then what comes.
-func (e *engine) await(c *collector) {
+// listenAlso makes c get what has come already for its slots, and then what comes.
+func (e *engine) listenAlso(c *collector) {
+	for i := range c.slots {
+		c.slots[i].item = e.kept(c.slots[i].session)
+	}
 	e.listen(c)
+	if c.missing == 0 {
+		e.finish(&c.waiter, nil)
+	}
+}
+
+// kept takes the oldest item of a session that nobody has received, nil when there is none.
+func (e *engine) kept(session ID) *item {
 	var last *item
-	for it := e.head; it != nil && c.missing > 0; {
-		next := it.next
-		if len(e.collectors[it.session]) > 0 && c.take(it) {
+	for it := e.head; it != nil; last, it = it, it.next {
+		if it.session == session {
 			e.unlink(last, it)
 			e.taken(it)
-		} else {
-			last = it
-		}
-		it = next
-	}
-	for i := range c.slots {
-		s := &c.slots[i]
-		if s.item == nil {
-			if s.item = e.receipts.take(s.session, s.peer); s.item != nil {
-				c.missing--
-			}
+			return it
 		}
 	}
-	if c.missing == 0 {
-		e.forget(c)
-		c.finish(nil)
-	}
+	return e.receipts.take(session, "")
 }
 
 // forget ends that c gets anything.
 func (e *engine) forget(c *collector) {
 	for i := range c.slots {
-		id := c.slots[i].session
-		list := slices.DeleteFunc(e.collectors[id], func(x *collector) bool { return x == c })
-		if len(list) == 0 {
-			delete(e.collectors, id)
-		} else {
-			e.collectors[id] = list
-		}
+		e.drop(&c.slots[i])
 	}
 }
 

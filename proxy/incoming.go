@@ -116,13 +116,22 @@ func (e *engine) beginFragment(l *link, p *peer, h *transport.Header) error {
 	if h.Seq > p.inflow.delivered+1 {
 		return &WireError{"number of a message", h.Seq, fmt.Sprint(p.inflow.delivered + 1)}
 	}
-	a.under, a.known = true, false
-	a.duplicate = h.Seq <= p.inflow.delivered
-	a.seq, a.step, a.text, a.body, a.got, a.bytes = h.Seq, 1, a.text[:0], nil, 0, 0
+	a.begin(p, h.Seq)
 	return nil
 }
 
-// payload takes what is there of a frame's payload, and says whether that was all.
+// begin begins a message.
+func (a *assembly) begin(p *peer, seq uint64) {
+	a.under, a.known = true, false
+	a.duplicate = seq <= p.inflow.delivered
+	a.seq, a.step, a.text, a.body, a.got, a.bytes = seq, 1, a.text[:0], nil, 0, 0
+}
+
+// whole says whether all of the message is there.
+func (a *assembly) whole() bool { return a.known && uint64(a.got) == a.meta.bodyBytes }
+
+// payload takes what is there of a frame's payload, and says whether that was all. Small messages
+// follow each other in one frame.
 func (e *engine) payload(l *link, h *transport.Header) (bool, error) {
 	a := &l.in
 	if h.Kind != transport.Data {
@@ -132,28 +141,32 @@ func (e *engine) payload(l *link, h *transport.Header) (bool, error) {
 		var err error
 		n := 0
 		switch {
+		case !a.under:
+			a.begin(l.peer, a.seq+1)
+			continue
 		case !a.known:
 			n, err = e.takeMeta(l)
 		case a.got < len(a.body):
 			n, err = l.Read(a.body[a.got:min(len(a.body), a.got+a.left)])
 			a.got += n
 		default:
-			if err = a.grow(); err == nil {
-				continue
-			}
+			a.grow()
+			continue
 		}
 		a.left -= n
 		a.bytes += int64(n)
 		if err != nil || n == 0 {
 			return false, err
 		}
+		if a.whole() {
+			if a.left > 0 && (a.step > 1 || a.left < metaFixedBytes) {
+				return false, &WireError{"bytes behind a message", uint64(a.left), "0, or another message"}
+			}
+			a.under = false
+			e.complete(l, a)
+		}
 	}
-	if a.known && uint64(a.got) == a.meta.bodyBytes {
-		a.under = false
-		e.complete(l, a)
-		return true, nil
-	}
-	if !a.known {
+	if a.under && !a.known {
 		return false, fmt.Errorf("the first part of message %d ends within its meta", a.seq)
 	}
 	return true, nil
@@ -209,9 +222,6 @@ func (e *engine) takeMeta(l *link) (int, error) {
 		}
 	}
 	a.known = true
-	if rest := uint64(a.left - n); a.meta.bodyBytes < rest {
-		return n, &WireError{"bytes behind a message", rest - a.meta.bodyBytes, "0"}
-	}
 	return n, nil
 }
 
@@ -220,16 +230,12 @@ const bodyStep = 16 << 20
 
 // grow makes memory for more of the body: all of it when it is small, and else twice what has
 // arrived, so that a claim alone costs nothing.
-func (a *assembly) grow() error {
+func (a *assembly) grow() {
 	total := a.meta.bodyBytes
-	if uint64(a.got) >= total {
-		return &WireError{"bytes behind a message", uint64(a.left), "0"}
-	}
 	size := min(total, uint64(max(bodyStep, 2*a.got)))
 	body := make([]byte, size)
 	copy(body, a.body)
 	a.body = body
-	return nil
 }
 
 // controlPayload takes the payload of a frame that is no message.
@@ -287,7 +293,7 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 		e.late++
 	case m.flags&flagReceipt != 0: // there is nothing else in it
 	default:
-		e.arrived(newItem(e, m, body, in))
+		e.arrived(newItem(e, m, body, &in))
 	}
 	if f.overdue() {
 		e.flushSoon(p)

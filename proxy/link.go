@@ -42,6 +42,7 @@ type link struct {
 	quiet       int    // times in a row that nothing was there
 	seen        bool   // the head frame's header was looked at
 	in          assembly
+	frame       []byte // of small messages; lent to the link until done
 	closed      bool
 }
 
@@ -244,71 +245,4 @@ func (e *engine) broken(l *link, cause error) {
 		p.dialer.again(l.opened, e.now())
 	}
 	e.changed()
-}
-
-// flush sends what can be sent to a peer, and says whether something moved. A peer that has more to
-// send stays in the list of those to flush.
-func (e *engine) flush(p *peer) (moved bool) {
-	b := &p.outbox
-	for p.out != nil {
-		l := p.out
-		if b.current == nil {
-			if b.current = b.pick(); b.current == nil {
-				break
-			}
-		}
-		taken, err := e.sendFragment(l, p, b.current)
-		if err != nil {
-			e.broken(l, err)
-			return true
-		}
-		if !taken {
-			e.reap(l)
-			return moved
-		}
-		moved = true
-	}
-	if p.inflow.overdue() && e.acknowledge(p) {
-		moved = true
-	}
-	p.dirty = false
-	return moved
-}
-
-// fragmentBytes bounds what of a message goes out in one frame.
-const fragmentBytes = 1 << 20
-
-// sendFragment offers the next part of a message to a link.
-func (e *engine) sendFragment(l *link, p *peer, o *outgoing) (bool, error) {
-	var pieces [2][]byte
-	first := 0
-	if o.sent == 0 {
-		pieces[0] = o.meta
-		pieces[1] = o.body[:min(len(o.body), fragmentBytes)]
-	} else {
-		first = o.sent - len(o.meta)
-		pieces[0] = o.body[first:min(len(o.body), first+fragmentBytes)]
-	}
-	n := len(pieces[0]) + len(pieces[1])
-	h := &e.header
-	*h = transport.Header{Kind: transport.Data, Seq: o.seq, Step: o.step, Length: uint32(n)}
-	putAcks(h.Fingerprint[:], p.inflow.delivered, p.inflow.consumed)
-	taken, err := l.Send(h, pieces)
-	if !taken || err != nil {
-		return false, err
-	}
-	l.taken++
-	l.spoke = e.now()
-	p.inflow.acked()
-	o.sent += n
-	o.step++
-	if o.sent == len(o.meta)+len(o.body) {
-		p.outbox.current = nil
-		e.sentMessages++
-		e.sentBytes += uint64(o.size())
-		if o.void && len(o.body) > 0 { // the rest of one given up
-			p.outbox.makeVoid(o)
-		}
-	}
-	return true, nil
 }

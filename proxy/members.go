@@ -44,7 +44,7 @@ func (e *engine) publish() {
 	e.members.Store(m)
 	e.receivers = slices.DeleteFunc(e.receivers, func(r *receiver) bool {
 		if r.watching {
-			r.finish(nil)
+			e.finish(&r.waiter, nil)
 		}
 		return r.watching
 	})

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// A message on the wire is its meta, then its body, cut into frames of the link's size. The meta,
-// all numbers little-endian:
+// A message on the wire is its meta, then its body, cut into frames of the link's size; small ones,
+// whose numbers follow each other, may share a frame. The meta, all numbers little-endian:
 //
 //	 0  version (1)       1  session type (1)    2  stage (1)         3  flags (1)
 //	 4  kind of body (1)  5  compression (1)     6  bytes of tag (2)
@@ -58,6 +58,7 @@ type meta struct {
 
 // append writes the meta behind b.
 func (m *meta) append(b []byte) []byte {
+	b = slices.Grow(b, metaFixedBytes+len(m.tag)+len(m.relay))
 	b = append(b, metaVersion, byte(m.sessionType), byte(m.stage), m.flags, byte(m.kind),
 		byte(m.compression))
 	le := binary.LittleEndian
@@ -116,7 +117,10 @@ func (m *meta) parse(b []byte, maxMessage int64) error {
 	copy(m.re[:], b[40:])
 	m.bodyBytes, m.rawBytes = le.Uint64(b[56:]), le.Uint64(b[64:])
 	tag := metaFixedBytes + int(le.Uint16(b[6:]))
-	m.tag, m.relay = string(b[metaFixedBytes:tag]), nil
+	m.relay = nil
+	if m.tag != string(b[metaFixedBytes:tag]) { // often it is as that of the message before
+		m.tag = string(b[metaFixedBytes:tag])
+	}
 	if m.flags&flagRelay != 0 {
 		m.relay = slices.Clone(b[tag:])
 	}

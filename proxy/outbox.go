@@ -35,6 +35,10 @@ type outgoing struct {
 	again        bool // it was sent on a link before the one in use
 	sent         int  // bytes that the link has taken
 	step         uint32
+
+	// What meta and a session of this message alone are kept in, for one allocation to do.
+	space [metaFixedBytes + 36]byte
+	own   session
 }
 
 func (o *outgoing) size() int64 { return int64(len(o.meta) + len(o.body)) }
@@ -101,7 +105,8 @@ type outbox struct {
 	requests, answers queue
 	relayed           queue       // requests that relays bring: they are not on the stream
 	resend            []*outgoing // on the stream, to be sent again on a new link, in order
-	current           *outgoing   // of which the link has taken a part
+	current           *outgoing   // of which the link has taken a part, or is to take all
+	batch             []*outgoing // that go in the same frame, behind it
 
 	seq       uint64 // the last number given to a message
 	ordinal   uint64 // the last number given to a request
@@ -112,14 +117,43 @@ type outbox struct {
 	maxBody   int64 // how large it allows a body to be; 0 while that is not known
 }
 
-// pick returns the message to send next, nil when there is none or the window is closed.
-func (b *outbox) pick() *outgoing {
+// Messages of at most smallBytes go out in one frame, when there are several, of at most
+// batchBytes: a link reads so much at once.
+const (
+	smallBytes = 4 << 10
+	batchBytes = 15 << 10
+)
+
+// gather chooses what is to be sent next, and says whether there is something. What is sent again
+// goes by itself: the numbers in a frame follow each other, and of those some may have arrived.
+func (b *outbox) gather() bool {
+	o := b.next()
+	if o == nil {
+		return false
+	}
+	again := o.seq > 0
+	b.take(o)
+	b.current = o
+	room := batchBytes - o.size()
+	for !again && o.size() <= smallBytes {
+		n := b.next()
+		if n == nil || n.size() > min(room, smallBytes) {
+			break
+		}
+		b.take(n)
+		b.batch = append(b.batch, n)
+		o, room = n, room-n.size()
+	}
+	return true
+}
+
+// next returns the message to send next, nil when there is none or the window is closed.
+func (b *outbox) next() *outgoing {
 	for len(b.resend) > 0 {
-		o := b.resend[0]
-		b.resend = b.resend[1:]
-		if o.seq > b.delivered { // what was on a broken link may have come all the same
+		if o := b.resend[0]; o.seq > b.delivered { // what was on a broken link may have come all the same
 			return o
 		}
+		b.resend = b.resend[1:]
 	}
 	o := b.answers.fresh
 	if o == nil {
@@ -128,6 +162,27 @@ func (b *outbox) pick() *outgoing {
 			b.flying > 0 && b.flying+o.size() > b.window {
 			return nil
 		}
+	}
+	return o
+}
+
+// skip leaves out a message that no link has taken any of.
+func (b *outbox) skip(o *outgoing) {
+	switch {
+	case b.current != o:
+		b.batch = slices.DeleteFunc(b.batch, func(x *outgoing) bool { return x == o })
+	case len(b.batch) > 0:
+		b.current, b.batch = b.batch[0], slices.Delete(b.batch, 0, 1)
+	default:
+		b.current = nil
+	}
+}
+
+// take takes what next has returned.
+func (b *outbox) take(o *outgoing) {
+	if len(b.resend) > 0 {
+		b.resend = b.resend[1:]
+		return
 	}
 	o.queue.fresh = o.next
 	b.seq++
@@ -138,13 +193,12 @@ func (b *outbox) pick() *outgoing {
 		o.flight = o.size()
 		b.flying += o.flight
 	}
-	return o
 }
 
 // rewind makes all that is on the stream and not known to be delivered be sent again: the peer has
 // told on a new link what it has.
 func (b *outbox) rewind() {
-	b.current, b.resend = nil, b.resend[:0]
+	b.current, b.batch, b.resend = nil, nil, b.resend[:0]
 	for _, q := range []*queue{&b.answers, &b.requests} {
 		for o := q.head; o != nil && o != q.fresh; o = o.next {
 			if o.seq > b.delivered {
@@ -191,7 +245,7 @@ func (b *outbox) restart() (again, dropped int) {
 		b.direct(b.relayed.head)
 		again++
 	}
-	b.current, b.resend, b.maxBody = nil, nil, 0
+	b.current, b.batch, b.resend, b.maxBody = nil, nil, nil, 0
 	b.seq, b.ordinal, b.delivered, b.consumed, b.flying = 0, 0, 0, 0, 0
 	return again, dropped
 }

@@ -88,11 +88,9 @@ func (e *engine) pass() (moved bool) {
 
 // flushDirty sends what can be sent now, to all.
 func (e *engine) flushDirty() (moved bool) {
-	if len(e.dirty) == 0 {
-		return false
-	}
-	for _, p := range slices.Clone(e.dirty) {
-		if e.flush(p) {
+	e.corked = 0
+	for i := 0; i < len(e.dirty); i++ { // it may grow meanwhile
+		if e.flush(e.dirty[i]) {
 			moved = true
 		}
 	}

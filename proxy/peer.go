@@ -114,8 +114,37 @@ func (e *engine) post(p *peer, o *outgoing) {
 	} else {
 		p.outbox.requests.push(o)
 	}
-	e.flushSoon(p)
-	e.flush(p)
+	switch {
+	case e.leading && !e.parked, e.wanting.Load() > 0:
+		e.flushSoon(p) // who leads, or has the turn next, sends it, with what else there is by then
+	case e.corks(o):
+		e.corked++
+		e.flushSoon(p)
+	default:
+		e.flushSoon(p)
+		e.flushDirty()
+	}
+}
+
+// A message that was posted waits for the next one, to go out with it, where the application is
+// going through messages that came together and answers them quickly. What proves wrong costs
+// dozeTime.
+const (
+	corkMessages = 128
+	corkTime     = 50 * time.Microsecond
+)
+
+// corks says whether a message that is posted should wait for others.
+func (e *engine) corks(o *outgoing) bool {
+	return e.length > 0 && e.corked < corkMessages && o.size() <= smallBytes &&
+		time.Since(e.took) < corkTime
+}
+
+// tookOne is told that the application takes a message.
+func (e *engine) tookOne() {
+	if e.length > 0 {
+		e.took = time.Now()
+	}
 }
 
 // settle ends the life of a message: nothing of it is needed any more, but for its number on the
@@ -145,10 +174,9 @@ func (e *engine) settle(o *outgoing, stage Stage) {
 // sent a second time may be under way still, when the peer says that it has it from a link before.
 func (e *engine) giveBack(p *peer, o *outgoing) {
 	switch {
-	case p.outbox.current != o:
 	case o.sent == 0:
-		p.outbox.current = nil
-	default:
+		p.outbox.skip(o)
+	case p.outbox.current == o:
 		o.body = slices.Clone(o.body) // the rest has to follow
 	}
 	if o.again && o.sent > 0 && p.out != nil && p.out.taken > p.out.done {
@@ -227,7 +255,7 @@ func (e *engine) flushSoon(p *peer) {
 // roomFor tells those that wait for room in a peer's outbox to look again.
 func (e *engine) roomFor(p *peer) {
 	for _, w := range p.rooms {
-		w.finish(nil)
+		e.finish(w, nil)
 	}
 	p.rooms = p.rooms[:0]
 }

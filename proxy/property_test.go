@@ -329,7 +329,7 @@ func (s *stagePlay) settled(ctx context.Context) error {
 						q.inflow.unconsumed))
 				}
 			}
-			if len(p.e.collectors) > 0 || len(p.e.watchers) > 0 || st.Sessions > 0 || st.Inbox > 0 {
+			if len(p.e.slots) > 0 || len(p.e.watchers) > 0 || st.Sessions > 0 || st.Inbox > 0 {
 				left = append(left, fmt.Errorf("%s: %+v", p.Name(), st))
 			}
 			p.e.leave()

@@ -16,14 +16,14 @@ import (
 // An error that is no message but came in the place of one, a *PeerLostError or *RemoteError, is
 // told once and ends nothing. A *WaitError says that ctx ended first.
 func (p *Proxy) ReceiveOnce(ctx context.Context) (*Message, error) {
-	return p.receive(ctx, &receiver{waiter: newWaiter()})
+	return p.receive(ctx, &receiver{})
 }
 
 // ReceiveUntilChange is ReceiveOnce, but returns neither message nor error as soon as Revision is
 // another one than revision: for who waits for messages of all peers, and has to look again when
 // one of them is lost.
 func (p *Proxy) ReceiveUntilChange(ctx context.Context, revision uint64) (*Message, error) {
-	return p.receive(ctx, &receiver{waiter: newWaiter(), watching: true, revision: revision})
+	return p.receive(ctx, &receiver{watching: true, revision: revision})
 }
 
 func (p *Proxy) receive(ctx context.Context, r *receiver) (*Message, error) {
@@ -41,7 +41,11 @@ func (p *Proxy) receive(ctx context.Context, r *receiver) (*Message, error) {
 	if r.item == nil {
 		started := time.Now()
 		e.receivers = append(e.receivers, r)
-		if err := e.wait(ctx, &r.waiter); err != nil {
+		held, err := e.await(ctx, &r.waiter)
+		if !held {
+			return r.open(p)
+		}
+		if err != nil {
 			e.receivers = slices.DeleteFunc(e.receivers, func(x *receiver) bool { return x == r })
 			e.leave()
 			return nil, &WaitError{
@@ -49,9 +53,15 @@ func (p *Proxy) receive(ctx context.Context, r *receiver) (*Message, error) {
 			}
 		}
 	}
+	e.tookOne()
 	e.leave()
+	return r.open(p)
+}
+
+// open returns what was received: nothing, when the membership has changed.
+func (r *receiver) open(p *Proxy) (*Message, error) {
 	if r.item == nil {
-		return nil, nil // the membership has changed
+		return nil, nil
 	}
 	return r.item.open(p)
 }
@@ -63,13 +73,17 @@ func (p *Proxy) Receive(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for {
 			m, err := p.ReceiveOnce(ctx)
-			var ended *WaitError
-			var superseded *SupersededError
-			if !yield(m, err) || errors.As(err, &ended) || errors.As(err, &superseded) {
+			if !yield(m, err) || err != nil && endsReceive(err) {
 				return
 			}
 		}
 	}
+}
+
+func endsReceive(err error) bool {
+	var ended *WaitError
+	var superseded *SupersededError
+	return errors.As(err, &ended) || errors.As(err, &superseded)
 }
 
 // ReceiveByID waits for one message of each session, and returns them in the order of ids. An id
@@ -81,14 +95,17 @@ func (p *Proxy) ReceiveByID(ctx context.Context, ids ...ID) ([]*Message, error) 
 		return nil, nil
 	}
 	e := p.e
-	c := &collector{waiter: newWaiter(), slots: make([]slot, len(ids))}
+	c := newCollector(len(ids))
 	for i, id := range ids {
 		c.slots[i].session = id
 	}
 	started := time.Now()
 	e.enter()
-	e.await(c)
-	err := e.wait(ctx, &c.waiter)
+	e.listenAlso(c)
+	held, err := e.await(ctx, &c.waiter)
+	if !held {
+		return p.collect(c, err)
+	}
 	if err != nil {
 		e.forget(c)
 		err = &WaitError{
@@ -96,6 +113,7 @@ func (p *Proxy) ReceiveByID(ctx context.Context, ids ...ID) ([]*Message, error) 
 			Err: err,
 		}
 	}
+	e.tookOne()
 	e.leave()
 	return p.collect(c, err)
 }

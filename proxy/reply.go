@@ -45,7 +45,7 @@ func (p *Proxy) reply(ctx context.Context, call string, m *Message, tag string, 
 	if err != nil {
 		return err
 	}
-	d := &draft{destination: m.Source, body: encoded}
+	d := newDraft(m.Source, encoded)
 	d.meta = meta{
 		sessionType: m.SessionType, stage: to, flags: flagReply | flags, session: m.SessionID,
 		message: newID(), re: m.MessageID, tag: tag,

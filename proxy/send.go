@@ -121,6 +121,10 @@ type draft struct {
 	body        *content
 	path        []*peer // through which it reaches its peer, when relays bring it
 	posted      *outgoing
+
+	// What body and posted point to, for one allocation to do.
+	content content
+	out     outgoing
 }
 
 // content is a body as it is sent, by all drafts of a broadcast alike.
@@ -152,7 +156,7 @@ func (p *Proxy) draft(call string, m *Message) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{destination: m.Destination, body: body}
+	d := newDraft(m.Destination, body)
 	d.meta = meta{
 		sessionType: m.SessionType, stage: m.SessionType.request(), session: m.SessionID,
 		message: newID(), tag: m.Tag,
@@ -163,13 +167,19 @@ func (p *Proxy) draft(call string, m *Message) (*draft, error) {
 	return d, nil
 }
 
-func (p *Proxy) encode(call string, body any) (*content, error) {
+func newDraft(destination string, body encodedBody) *draft {
+	d := &draft{destination: destination, content: content{encodedBody: body}}
+	d.body = &d.content
+	return d
+}
+
+func (p *Proxy) encode(call string, body any) (encodedBody, error) {
 	b, err := encodeBody(body)
 	if err == nil && int64(len(b.data)) > p.e.maxMessage {
 		err = &ArgumentError{call, "body", fmt.Sprintf("%d bytes, at most %d; see WithMaxMessage",
 			len(b.data), p.e.maxMessage)}
 	}
-	return &content{encodedBody: b}, err
+	return b, err
 }
 
 func (p *Proxy) scatter(call, tag string, t SessionType, parcels []Parcel) ([]*draft, error) {
@@ -227,21 +237,28 @@ func (p *Proxy) dispatch(ctx context.Context, drafts []*draft) error {
 // exchange posts all drafts and waits for their replies.
 func (p *Proxy) exchange(ctx context.Context, phase string, drafts []*draft) ([]*Message, error) {
 	e := p.e
-	c := &collector{waiter: newWaiter(), final: true, slots: make([]slot, len(drafts))}
+	c := newCollector(len(drafts))
+	c.final = true
 	for i, d := range drafts {
-		c.slots[i] = slot{session: d.meta.session, peer: d.destination}
+		c.slots[i].session, c.slots[i].peer = d.meta.session, d.destination
 	}
 	started := time.Now()
 	e.enter()
 	e.listen(c)
 	for i, d := range drafts {
 		if err := p.post(ctx, d); err != nil {
-			e.fill(c, i, &item{err: err})
+			e.fill(&c.slots[i], &item{err: err})
 		} else {
 			c.slots[i].posted = true
 		}
 	}
-	err := e.wait(ctx, &c.waiter)
+	held, err := e.await(ctx, &c.waiter)
+	if !held {
+		if drafts[0].meta.sessionType == Task { // settled by its reply
+			return p.collect(c, err)
+		}
+		e.enter()
+	}
 	if err != nil {
 		e.forget(c)
 		err = &WaitError{
@@ -328,11 +345,13 @@ func (p *Proxy) post(ctx context.Context, d *draft) error {
 		data = d.body.compressed
 	}
 	d.meta.kind, d.meta.bodyBytes = d.body.kind, uint64(len(data))
-	o := &outgoing{
-		peer: q, meta: d.meta.append(nil), body: data, largest: int64(max(len(data), len(d.body.data))),
+	o := &d.out
+	*o = outgoing{
+		peer: q, body: data, largest: int64(max(len(data), len(d.body.data))),
 		sessionType: d.meta.sessionType, stage: d.meta.stage, session: d.meta.session,
 		message: d.meta.message, tag: d.meta.tag, answer: d.meta.answer(), path: d.path,
 	}
+	o.meta = d.meta.append(o.space[:0])
 	if !o.answer {
 		if err := e.admit(ctx, q, o); err != nil {
 			return err

@@ -11,13 +11,15 @@ type session struct {
 	kind    SessionType
 	targets []*outgoing
 	done    chan struct{} // made when somebody asks
+	one     [1]*outgoing  // targets, when there is one
 }
 
 // open adds a message to the session of its id.
 func (e *engine) open(o *outgoing) {
 	s := e.sessions[o.session]
 	if s == nil {
-		s = &session{id: o.session, kind: o.sessionType}
+		s = &o.own
+		s.id, s.kind, s.targets = o.session, o.sessionType, s.one[:0]
 		e.sessions[o.session] = s
 	}
 	s.targets = append(s.targets, o)
@@ -141,17 +143,17 @@ func (e *engine) failAll(p *peer, cause error) {
 // failWaiting ends the waits for replies to messages that a peer has received, which are settled
 // when they are not tasks: its process is gone, and will not reply.
 func (e *engine) failWaiting(p *peer, cause error) {
-	for id, list := range e.collectors {
-		if s := e.sessions[id]; s != nil && slices.ContainsFunc(s.targets,
+	for id, s := range e.slots {
+		if o := e.sessions[id]; o != nil && slices.ContainsFunc(o.targets,
 			func(o *outgoing) bool { return o.peer == p }) {
 			continue
 		}
-		for _, c := range slices.Clone(list) {
-			for i := range c.slots {
-				if s := &c.slots[i]; s.session == id && s.peer == p.name() && s.posted {
-					e.fill(c, i, &item{err: e.lostError(p, "wait for a reply", cause)})
-				}
+		for s != nil {
+			next := s.next
+			if s.peer == p.name() && s.posted {
+				e.fill(s, &item{err: e.lostError(p, "wait for a reply", cause)})
 			}
+			s = next
 		}
 	}
 }

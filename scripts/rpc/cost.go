@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// processorTime is how long the threads of a process have been on a processor (schedstat, proc(5)): of
-// what a round trip costs, the part that other work on the machine hardly changes.
+// processorTime is how long the threads of a process have been on a processor (schedstat, proc(5)):
+// of what a round trip costs, the part that other work on the machine hardly changes.
 func processorTime(pid int) (time.Duration, error) {
 	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || paths == nil {

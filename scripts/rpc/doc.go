@@ -5,9 +5,9 @@
 //	go -C scripts/rpc run . -rounds 5 -time 300ms -cases send,flight,scatter,broadcast,join
 //
 // Each engine runs as one master and one worker, or four, each a process of its own. A machine is
-// never quiet twice in the same way, so all engines take turns: a round starts new processes, and in
-// it each case is measured with one engine after the other, each case beginning with another one. The
-// table has the medians over the rounds, and the medians of the ratios within a round.
+// never quiet twice in the same way, so all engines take turns: a round starts new processes, and
+// in it each case is measured with one engine after the other, each case beginning with another
+// one. The table has the medians over the rounds, and the medians of the ratios within a round.
 //
 // The engines:
 //
@@ -16,14 +16,14 @@
 //	grpc:unix    gRPC-go, unary calls, over a Unix socket
 //	grpc:tcp     gRPC-go, unary calls, over TCP through the loopback interface
 //
-// The patterns. A round trip is a message and the reply to it, which is empty ("ack") or has the same
-// body ("echo"). Bodies are bytes, in gRPC of a codec that leaves them as they are, without Protocol
-// Buffers; what is received is one stretch of memory in either.
+// The patterns. A round trip is a message and the reply to it, which is empty ("ack") or has the
+// same body ("echo"). Bodies are bytes, in gRPC of a codec that leaves them as they are, without
+// Protocol Buffers; what is received is one stretch of memory in either.
 //
 //	send       round trips with one worker, one at a time
 //	flight     256 goroutines that send to one worker, round trips of all of them
-//	isend      256 round trips under way at once, of one goroutine: ISend, ReceiveByID; gRPC-go has no
-//	           calls like these, so it is compared as in flight
+//	isend      256 round trips under way at once, of one goroutine: ISend, ReceiveByID; gRPC-go has
+//	           no calls like these, so it is compared as in flight
 //	scatter    a body of its own to each of four workers, and their replies; gRPC: four calls at once
 //	broadcast  one body to all four workers, and their replies; gRPC: four calls at once
 //	join       from when five running processes are told to start, one master and four workers, until

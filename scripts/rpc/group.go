@@ -77,7 +77,8 @@ func startGroup(ctx context.Context, o *options, engine string, workers int) (_ 
 	begun := begin{}
 	for i := range workers + 1 {
 		c := component{
-			Engine: engine, Group: filepath.Base(g.dir), Store: store, Dir: g.dir, Workers: workers, Index: i,
+			Engine: engine, Group: filepath.Base(g.dir), Store: store, Dir: g.dir,
+			Workers: workers, Index: i,
 		}
 		p, err := start(ctx, c)
 		if err != nil {

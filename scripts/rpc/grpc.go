@@ -23,8 +23,8 @@ type grpcEngine struct {
 // maxBytes is the largest message that either side takes.
 const maxBytes = 64 << 20
 
-// codec leaves bytes as they are: what is sent is not copied by it, what is received is one stretch of
-// memory.
+// codec leaves bytes as they are: what is sent is not copied by it, what is received is one stretch
+// of memory.
 type codec struct{}
 
 func (codec) Name() string { return "bytes" }

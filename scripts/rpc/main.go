@@ -85,8 +85,8 @@ func (r *results) round(ctx context.Context, round, workers int, list []experime
 			return fmt.Errorf("%s: %w", o.engines[i], err)
 		}
 		if workers == 4 && slices.Contains(o.cases, "join") {
-			joined := experiment{Pattern: "join"}
-			if err := r.add(round, o.engines[i], joined, value{rate: groups[i].joined.Seconds()}); err != nil {
+			seconds := value{rate: groups[i].joined.Seconds()}
+			if err := r.add(round, o.engines[i], experiment{Pattern: "join"}, seconds); err != nil {
 				return err
 			}
 		}

@@ -1,9 +1,8 @@
 package main
 
 // published has round trips a second of Microsoft MARO 0.3.2a4, maro.communication as it is shipped
-// (pyzmq 24.0.1, Redis 7.0.15, Python 3.11), measured elsewhere: on a virtual machine of two cores of
-// an AMD EPYC, medians of five repetitions, bodies arrays of NumPy. They are what the aims of this
-// package are multiples of.
+// (pyzmq 24.0.1, Redis 7.0.15, Python 3.11), measured elsewhere: on a virtual machine of two cores
+// of an AMD EPYC, medians of five repetitions, bodies arrays of NumPy.
 var published = map[string]float64{
 	"send 0 B ack": 1627, "send 0 B echo": 1691,
 	"send 1 KiB ack": 1663, "send 1 KiB echo": 1534,
@@ -25,8 +24,8 @@ var published = map[string]float64{
 // sleep of three seconds, and 0.11.
 const publishedJoin = 3.113
 
-// ofMARO returns MARO's figure to compare with, 0 where there is none. With round trips under way at
-// once it is that of one at a time.
+// ofMARO returns MARO's figure to compare with, 0 where there is none. With round trips under way
+// at once it is that of one at a time.
 func ofMARO(x experiment) float64 {
 	switch x.Pattern {
 	case "join":

@@ -76,8 +76,8 @@ func (x experiment) once(ctx context.Context, c caller, body []byte) error {
 	return fmt.Errorf("no pattern %q", x.Pattern)
 }
 
-// many measures with inFlight round trips under way. The time is that of all, from the first message
-// to the last reply.
+// many measures with inFlight round trips under way. The time is that of all, from the first
+// message to the last reply.
 func (x experiment) many(ctx context.Context, c caller, body []byte) (measured, error) {
 	run := func(d time.Duration) (int, float64, error) {
 		started := time.Now()
@@ -93,7 +93,8 @@ func (x experiment) many(ctx context.Context, c caller, body []byte) (measured, 
 	return measured{Rate: rate, Trips: first + n}, err
 }
 
-func (x experiment) stream(ctx context.Context, c caller, body []byte, more func() bool) (int, error) {
+func (x experiment) stream(ctx context.Context, c caller, body []byte, more func() bool,
+) (int, error) {
 	if x.Pattern == "isend" {
 		return c.stream(ctx, inFlight, x.Echo, body, more)
 	}

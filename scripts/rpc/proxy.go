@@ -25,7 +25,8 @@ func tag(echoes bool) string {
 
 func (e proxyEngine) listen(component) (string, error) { return "", nil } // the store tells
 
-func (e proxyEngine) join(ctx context.Context, c component, kind, name string, expect map[string]int,
+func (e proxyEngine) join(ctx context.Context, c component, kind, name string,
+	expect map[string]int,
 ) (*proxy.Proxy, error) {
 	return proxy.Join(ctx, c.Group, kind, expect, proxy.WithStore(c.Store), proxy.WithSecret(""),
 		proxy.WithName(name), proxy.WithDriverName(e.driver))

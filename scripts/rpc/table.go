@@ -76,8 +76,8 @@ func rate(v value) float64 { return v.rate }
 
 func microseconds(v value) float64 { return float64(v.cost) / float64(time.Microsecond) }
 
-// ratio is how many times as fast a is as b: the median over the rounds. A join is fast when its value
-// is small, and so is what costs little.
+// ratio is how many times as fast a is as b: the median over the rounds. A join is fast when its
+// value is small, and so is what costs little.
 func ratio(a, b []value, of func(value) float64, small bool) float64 {
 	q := make([]float64, len(a))
 	for i := range a {
@@ -100,8 +100,8 @@ func peer(engine string) string {
 	return ""
 }
 
-// table prints the medians, and how many times as fast as MARO and as gRPC of the same network; then
-// the same of what a round trip costs.
+// table prints the medians, and how many times as fast as MARO and as gRPC of the same network;
+// then the same of what a round trip costs.
 func (r *results) table() error {
 	fmt.Fprintf(r.out, "before: %s\nafter:  %s\n", r.started, machine())
 	fmt.Fprintf(r.out, "%d rounds, medians; ratios above 1: ours is faster\n"+
