@@ -59,10 +59,10 @@
 //
 // The goroutine that waits moves the messages itself, its own and others', and spins for a learned
 // while before it parks; so a round trip wakes nobody. While no call is under way, or many are, a
-// goroutine of the proxy's does it. Small messages that wait for the same link share a frame; where an
-// application answers several that came together, and quickly, its replies wait for each other, for a
-// millisecond at most. Bodies that are slices of numbers or bytes go from the sender's
-// memory to the socket, and from the socket into the memory that the receiver gets.
+// goroutine of the proxy's does it. Small messages that wait for the same link share a frame; where
+// an application answers several that came together, and quickly, its replies wait for each other,
+// for a millisecond at most. Bodies that are slices of numbers or bytes go from the sender's memory
+// to the socket, and from the socket into the memory that the receiver gets.
 //
 // # Security
 //

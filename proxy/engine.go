@@ -167,8 +167,8 @@ func (e *engine) wait(ctx context.Context, w *waiter) error {
 	return err
 }
 
-// await is wait, but when somebody else has finished w it returns without the turn, and says so: many
-// that are finished at once need not queue for it.
+// await is wait, but when somebody else has finished w it returns without the turn, and says so:
+// many that are finished at once need not queue for it.
 func (e *engine) await(ctx context.Context, w *waiter) (held bool, err error) {
 	for !w.done.Load() {
 		switch {
@@ -209,8 +209,8 @@ func (e *engine) lead(ctx context.Context, w *waiter) {
 	e.leading = false
 }
 
-// follow waits for whoever leads, until w is done or the lead is offered. Done, it returns without the
-// turn, and false.
+// follow waits for whoever leads, until w is done or the lead is offered. Done, it returns without
+// the turn, and false.
 func (e *engine) follow(ctx context.Context, w *waiter) bool {
 	if w.signal == nil {
 		w.signal = make(chan struct{}, 1)

@@ -117,15 +117,15 @@ type outbox struct {
 	maxBody   int64 // how large it allows a body to be; 0 while that is not known
 }
 
-// Messages of at most smallBytes go out in one frame, when there are several, of at most batchBytes: a
-// link reads so much at once.
+// Messages of at most smallBytes go out in one frame, when there are several, of at most
+// batchBytes: a link reads so much at once.
 const (
 	smallBytes = 4 << 10
 	batchBytes = 15 << 10
 )
 
-// gather chooses what is to be sent next, and says whether there is something. What is sent again goes
-// by itself: the numbers in a frame follow each other, and of those some may have arrived.
+// gather chooses what is to be sent next, and says whether there is something. What is sent again
+// goes by itself: the numbers in a frame follow each other, and of those some may have arrived.
 func (b *outbox) gather() bool {
 	o := b.next()
 	if o == nil {

@@ -1,9 +1,9 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,14 +73,10 @@ func back(v *victim, incarnation int, window int64) *fakeLink {
 // What a sender gave up is still in the receiver's inbox, and counts in its window.
 func TestGivenUpCountsInWindow(t *testing.T) {
 	v := newRogue(t, 1000)
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
 	for i := range 10 {
-		m := NewSessionMessage("t", "rogue", strings.Repeat(fmt.Sprint(i), 400), Notification)
-		if _, err := v.Send(ended, m); !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
+		id := sendTo(t, v, Notification, strings.Repeat(fmt.Sprint(i), 400))
 		v.says(v.rogue, v.e.peers["rogue"].outbox.seq, 0)
+		v.Session(id).Cancel()
 	}
 	if got := bodies(t, v.rogue); len(got) != 2 {
 		t.Errorf("%d messages were sent to a peer that has received none and takes two", len(got))
@@ -256,7 +252,7 @@ func TestLossEndsWaitForPlainReply(t *testing.T) {
 			_, err := v.Send(t.Context(), NewMessage("t", "rogue", "body"))
 			answer <- err
 		}()
-		for len(v.peerStages("rogue")) == 0 { // until it is sent
+		for !slices.Equal(v.peerStages("rogue"), []string{"rogue (sent)"}) {
 			v.move()
 		}
 		v.says(v.rogue, 1, 1)

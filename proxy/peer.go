@@ -126,8 +126,9 @@ func (e *engine) post(p *peer, o *outgoing) {
 	}
 }
 
-// A message that was posted waits for the next one, to go out with it, where the application is going
-// through messages that came together and answers them quickly. What proves wrong costs dozeTime.
+// A message that was posted waits for the next one, to go out with it, where the application is
+// going through messages that came together and answers them quickly. What proves wrong costs
+// dozeTime.
 const (
 	corkMessages = 128
 	corkTime     = 50 * time.Microsecond
