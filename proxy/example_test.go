@@ -22,7 +22,7 @@ func group(n int, work func(ctx context.Context, p *proxy.Proxy)) (master *proxy
 	var running sync.WaitGroup
 	for i := range n {
 		running.Go(func() {
-			p, err := proxy.Join(ctx, "example", "worker", map[string]int{"master": 1},
+			p, err := proxy.Join(context.Background(), "example", "worker", map[string]int{"master": 1},
 				proxy.WithStore(store.URL()), proxy.WithName(fmt.Sprint("worker.", i+1)))
 			if err != nil {
 				log.Fatal(err)
