@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lingerSeconds is how long linger waits.
+const lingerSeconds = 2
+
 // lingerPause is how often linger looks: nothing tells when the other end has acknowledged.
 const lingerPause = 5 * time.Millisecond
 
@@ -25,7 +28,6 @@ func linger(links []*link) {
 		}
 		l.out.flush()
 		_ = unix.Shutdown(l.fd, unix.SHUT_WR) // close finds out what is wrong with it
-		l.settled = true
 		waiting = append(waiting, l)
 	}
 	for time.Now().Before(end) {

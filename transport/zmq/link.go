@@ -29,7 +29,6 @@ type link struct {
 	outErr     error // what Send and Sent return
 	local      bool  // a Unix socket: what was sent is with the other end already
 	closed     bool
-	settled    bool // linger has seen to what was sent
 	onClose    func(*link)
 }
 
@@ -198,15 +197,12 @@ func (l *link) Close() error {
 	return l.close()
 }
 
-// maxDrain bounds what close reads and throws away, in bytes; lingerSeconds how long it waits for
-// the other end's system to acknowledge what was sent.
-const (
-	maxDrain      = 1 << 20
-	lingerSeconds = 2
-)
+// maxDrain bounds what close reads and throws away, in bytes.
+const maxDrain = 1 << 20
 
 // close closes the link, under the turn. A TCP connection that is closed with unread bytes is
-// reset, and a reset overtakes what has been sent; so what there is is read first.
+// reset, and a reset overtakes what has been sent; so what there is is read first. It waits for
+// nobody: the system goes on to send what it has. Only an endpoint that closes lingers.
 func (l *link) close() error {
 	if l.closed {
 		return nil
@@ -224,12 +220,6 @@ func (l *link) close() error {
 			break
 		}
 		n += k
-	}
-	if !l.local && !l.settled {
-		option := unix.Linger{Onoff: 1, Linger: lingerSeconds}
-		if e := unix.SetsockoptLinger(l.fd, unix.SOL_SOCKET, unix.SO_LINGER, &option); err == nil {
-			err = e
-		}
 	}
 	if e := unix.Close(l.fd); err == nil {
 		err = e
