@@ -235,7 +235,12 @@ func (p *planner) pipelineChunk(alg *schedule.Algorithm, a schedule.Args, elemBy
 	return best
 }
 
-// choose picks the algorithm that the user forces, or else the one predicted to be fastest.
+// tie is how little a prediction may be below another to count as the same: less than any of them is
+// worth, and more than the rounding of the sums.
+const tie = 1e-6
+
+// choose picks the algorithm that the user forces, or else the one predicted to be fastest, of equals
+// the first in the registry.
 func (p *planner) choose(coll schedule.Collective, a schedule.Args, elemBytes int, local bool) (Choice, error) {
 	forced := p.force[coll]
 	best := -1
@@ -251,7 +256,7 @@ func (p *planner) choose(coll schedule.Collective, a schedule.Args, elemBytes in
 			}
 			return c, nil
 		}
-		if c.Refused == nil && (best < 0 || c.Seconds < all[best].Seconds) {
+		if c.Refused == nil && (best < 0 || c.Seconds < all[best].Seconds*(1-tie)) {
 			best = i
 		}
 	}
