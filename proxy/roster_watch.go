@@ -49,6 +49,9 @@ func (w *watch) hints() <-chan struct{} {
 	return w.watcher.C
 }
 
+// restless is the largest group whose store needs no rest.
+const restless = 32
+
 // run looks at every hint, beat and request, until ctx ends or the name is lost.
 func (r *roster) run(ctx context.Context) {
 	defer r.watch.stop()
@@ -91,7 +94,7 @@ func (r *roster) run(ctx context.Context) {
 			wait, pause = r.beat(), r.firstPause()
 			// Where many join at once, looking at each would keep the store busy: it gets a rest
 			// as long as the look was.
-			if !sleep(ctx, nil, min(took, r.beat()/4)) {
+			if len(r.members()) > restless && !sleep(ctx, nil, min(took, r.beat()/4)) {
 				return
 			}
 		}

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	for round := range o.rounds {
 		for _, workers := range []int{1, 4} {
 			list := o.plan(workers)
-			if len(list) == 0 {
+			if list == nil {
 				continue
 			}
 			limited, cancel := context.WithTimeout(ctx, o.limit)
