@@ -114,3 +114,50 @@ func TestMAROReply(t *testing.T) {
 		}
 	}
 }
+
+// The cases of MARO's tests/communication/test_zmq_driver.py, over each driver: one sender, three
+// receivers.
+func senderAndReceivers() []part {
+	parts := []part{{"sender", "sender", map[string]int{"receiver": 3}}}
+	for i := range 3 {
+		parts = append(parts, part{"receiver", fmt.Sprint("receiver_", i+1), map[string]int{"sender": 1}})
+	}
+	return parts
+}
+
+func TestMARODriverSend(t *testing.T) {
+	overDrivers(t, func(t *testing.T, store string, driver proxy.Option) {
+		all := join(t, store, senderAndReceivers(), driver)
+		for i := range 3 {
+			name := fmt.Sprint("receiver_", i+1)
+			if _, err := all["sender"].ISend(soon(t), proxy.NewMessage("unit_test", name, "hello_world")); err != nil {
+				t.Fatal(err)
+			}
+			got, err := all[name].ReceiveOnce(soon(t))
+			if err != nil || got.Body != "hello_world" || got.Tag != "unit_test" {
+				t.Errorf("%s got %v, %v", name, got, err)
+			}
+		}
+	})
+}
+
+func TestMARODriverBroadcast(t *testing.T) {
+	overDrivers(t, func(t *testing.T, store string, driver proxy.Option) {
+		all := join(t, store, senderAndReceivers(), driver)
+		var group sync.WaitGroup
+		for i := range 3 {
+			group.Go(func() {
+				name := fmt.Sprint("receiver_", i+1)
+				got, err := all[name].ReceiveOnce(soon(t))
+				if err != nil || got.Body != "hello_world" || got.Source != "sender" {
+					t.Errorf("%s got %v, %v", name, got, err)
+				}
+			})
+		}
+		_, err := all["sender"].IBroadcast(soon(t), "receiver", "unit_test", proxy.Plain, "hello_world")
+		if err != nil {
+			t.Error(err)
+		}
+		group.Wait()
+	})
+}

@@ -90,6 +90,10 @@ func endsReceive(err error) bool {
 // that stands there several times, as IBroadcast returns it, waits for so many. Where ctx ends
 // before, or a peer is lost, the error is a *PartialError; the sessions that have not answered go
 // on and can be asked for again. Messages of other sessions stay for Receive.
+//
+// That a notification was received is remembered for the latest 4096 of them that nobody has asked
+// for. A plain message is settled when it is received: the loss of its peer does not end the wait for
+// a reply to it, but ctx does.
 func (p *Proxy) ReceiveByID(ctx context.Context, ids ...ID) ([]*Message, error) {
 	if len(ids) == 0 {
 		return nil, nil

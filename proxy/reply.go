@@ -6,8 +6,8 @@ import (
 )
 
 // Reply answers m, which was received, with a new message of the same session. It completes a task,
-// once. An empty tag keeps m's. The reply to a notification or a plain message is a plain message
-// of that session. Reply does not wait for the peer to receive it; until it has, body must not
+// once. An empty tag keeps m's. The reply to a notification or a plain message asks for nothing: it
+// is a further message of that session. Reply does not wait for the peer to receive it; until it has, body must not
 // change.
 func (p *Proxy) Reply(ctx context.Context, m *Message, tag string, body any) error {
 	return p.reply(ctx, "Reply", m, tag, body, TaskComplete, 0)

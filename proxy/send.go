@@ -38,7 +38,10 @@ func (p *Proxy) ISend(ctx context.Context, m *Message) (ID, error) {
 	if err != nil {
 		return ID{}, err
 	}
-	return d.meta.session, p.dispatch(ctx, []*draft{d})
+	if err := p.dispatch(ctx, []*draft{d}); err != nil {
+		return ID{}, err
+	}
+	return d.meta.session, nil
 }
 
 // Scatter sends each parcel in a session of its own and waits for all replies, as Send does for
@@ -66,7 +69,10 @@ func (p *Proxy) IScatter(ctx context.Context, tag string, t SessionType, parcels
 	for i, d := range drafts {
 		ids[i] = d.meta.session
 	}
-	return ids, p.dispatch(ctx, drafts)
+	if err := p.dispatch(ctx, drafts); err != nil {
+		return nil, err
+	}
+	return ids, nil
 }
 
 // Broadcast sends one body to all peers of a type that are there and waits for all replies, in the
@@ -89,7 +95,10 @@ func (p *Proxy) IBroadcast(ctx context.Context, kind, tag string, t SessionType,
 	if err != nil {
 		return nil, err
 	}
-	return slices.Repeat([]ID{drafts[0].meta.session}, len(drafts)), p.dispatch(ctx, drafts)
+	if err := p.dispatch(ctx, drafts); err != nil {
+		return nil, err
+	}
+	return slices.Repeat([]ID{drafts[0].meta.session}, len(drafts)), nil
 }
 
 // Forward sends a message that was received on to another peer, in the same session, with this
@@ -111,7 +120,10 @@ func (p *Proxy) Forward(ctx context.Context, m *Message, destination, tag string
 	if err != nil {
 		return ID{}, err
 	}
-	return d.meta.session, p.dispatch(ctx, []*draft{d})
+	if err := p.dispatch(ctx, []*draft{d}); err != nil {
+		return ID{}, err
+	}
+	return d.meta.session, nil
 }
 
 // draft is a message before it has a peer.
