@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 // lingerPause is how often linger looks: nothing tells when the other end has acknowledged.
@@ -40,7 +42,7 @@ func linger(links []*link) {
 		if waiting = left; len(waiting) == 0 {
 			return
 		}
-		_, _ = poll(fds, lingerPause) // an interrupted one is as good
+		_, _ = transport.Poll(fds, lingerPause) // an interrupted one is as good
 	}
 }
 
