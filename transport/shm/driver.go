@@ -1,10 +1,15 @@
 package shm
 
 import (
+	"errors"
 	"log/slog"
 
 	"github.com/tutti-ml/tutti/transport"
 )
+
+// ErrElsewhere is the cause when a peer can't be reached through memory: it is on another host, or
+// in another container.
+var ErrElsewhere = errors.New("it is on another host, or in another network namespace")
 
 type driver struct{}
 

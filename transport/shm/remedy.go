@@ -12,10 +12,6 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// ErrElsewhere is the cause when a peer can't be reached through memory: it is on another host, or
-// in another container.
-var ErrElsewhere = errors.New("it is on another host, or in another network namespace")
-
 // remedy says what a person can do about an error of a link, "" when nothing is known.
 func remedy(err error) string {
 	var hello *transport.HelloError
