@@ -31,9 +31,11 @@
 // says when that is a quarter of a ring, and when it has nothing more to do.
 //
 // A payload is copied into the ring and out of it, or reduced out of it, by two processes at the
-// same time. One copy by process_vm_readv is slower where both ends work, as in every collective:
-// at half the rate from 16 MiB on, and it can't be reduced out of. Alone, it is faster only for
-// payloads that the caches hold, and as long as the sender has no core (BenchmarkReadv).
+// same time. process_vm_readv copies it once, but nothing can be reduced out of what it has not
+// copied. Measured one way on a loaded machine with two cores, the rings were faster for large
+// streams with both ends busy (64 MiB in 13 to 15 ms, against 23 to 28), process_vm_readv for
+// payloads that the caches hold (64 KiB to 4 MiB). How they compare on an idle machine is open
+// (BenchmarkReadv).
 //
 // What it promises besides the contract of package transport:
 //
