@@ -289,7 +289,8 @@ func (e *engine) drain(p *peer) {
 }
 
 // lost notes that a peer can't be reached any more, and ends the communicators whose calls need it.
-// While its links are being read that waits until they have been: what is on them came before.
+// While its links are being read that waits until they have been: what is on them came before. So
+// did a link that waits to be accepted: on it the peer may have said why it goes, see goRound.
 func (e *engine) lost(p *peer, err error) {
 	if p.err != nil {
 		return
@@ -300,6 +301,7 @@ func (e *engine) lost(p *peer, err error) {
 		}
 		return
 	}
+	e.welcome()
 	e.giveUp(p, err)
 }
 

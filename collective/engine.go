@@ -116,10 +116,7 @@ func (e *engine) step(c *call) (moved bool) {
 
 // sweep looks at everything that is not on a call's way: new links, all peers, control frames.
 func (e *engine) sweep() (moved bool) {
-	for l := e.ep.Accept(); l != nil; l = e.ep.Accept() {
-		e.attach(l)
-		moved = true
-	}
+	moved = e.welcome()
 	for _, p := range e.peers {
 		if p == nil || p.err != nil {
 			continue
@@ -133,6 +130,15 @@ func (e *engine) sweep() (moved bool) {
 		if e.poll(p) {
 			moved = true
 		}
+	}
+	return moved
+}
+
+// welcome takes the links into use that peers have opened.
+func (e *engine) welcome() (moved bool) {
+	for l := e.ep.Accept(); l != nil; l = e.ep.Accept() {
+		e.attach(l)
+		moved = true
 	}
 	return moved
 }
@@ -332,20 +338,6 @@ func (e *engine) handOver() {
 	if pump && !e.leading {
 		e.startPump()
 	}
-}
-
-// unflushed reports whether frames still wait for a link to take them.
-func (e *engine) unflushed() bool {
-	for _, p := range e.peers {
-		if p == nil || p.err != nil || p.out == nil {
-			continue
-		}
-		e.reap(p) // a frame about credit is usually gone, and no call has asked
-		if p.deaf == nil && (p.control.len() > 0 || p.inflight.len() > 0) {
-			return true
-		}
-	}
-	return false
 }
 
 // startPump starts the goroutine that drives calls that nobody waits for.

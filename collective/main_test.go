@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/inproc"
+	"github.com/tutti-ml/tutti/transport/shm"
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
 
@@ -52,11 +54,15 @@ type ground struct {
 	driver func() transport.Driver
 }
 
-var grounds = []ground{
+var grounds = slices.DeleteFunc([]ground{
 	{"inproc", func() transport.Driver { return inproc.NewNetwork(inproc.Options{}).Driver() }},
+	{"shm", shm.New},
 	{"zmq:tcp", func() transport.Driver { return zmq.New(zmq.TCP) }},
 	{"zmq:ipc", func() transport.Driver { return zmq.New(zmq.IPC) }},
-}
+}, func(g ground) bool { return !hasDriver(g.name) })
+
+// hasDriver tells whether the driver works on this system.
+func hasDriver(name string) bool { return name != "shm" || runtime.GOOS == "linux" }
 
 // setting is what a test's ranks inside this process are made with.
 type setting struct {

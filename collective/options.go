@@ -43,8 +43,8 @@ func WithDriver(d transport.Driver) Option {
 	}
 }
 
-// WithDriverName chooses a built-in driver by name: "zmq", "zmq:tcp", "zmq:ipc". It wins over the
-// variable TUTTI_DRIVER.
+// WithDriverName chooses a built-in driver by name: "zmq", "zmq:tcp", "zmq:ipc", "shm", or "auto",
+// which is shm inside a host and zmq between hosts. It wins over the variable TUTTI_DRIVER.
 func WithDriverName(name string) Option {
 	return func(c *config) error {
 		c.driverName = name

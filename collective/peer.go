@@ -21,6 +21,7 @@ type peer struct {
 	control  queue[control]
 	channels []*channel
 	dialling bool
+	rounded  bool // it is told on a second link why communicators have ended
 	polling  bool
 	ended    error // what was found wrong while polling
 	deaf     error // why nothing can be sent to the peer; what it has sent may still be read

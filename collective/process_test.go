@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/tutti-ml/tutti/rendezvous"
@@ -38,7 +39,8 @@ func runProgram(name string) int {
 }
 
 // processDrivers are what ranks with processes of their own meet on.
-var processDrivers = []string{"zmq:tcp", "zmq:ipc", "zmq"}
+var processDrivers = slices.DeleteFunc([]string{"shm", "zmq:tcp", "zmq:ipc", "zmq"},
+	func(name string) bool { return !hasDriver(name) })
 
 // runRanks runs a program as the ranks of a job, as the command tutti does, and returns what they
 // have printed. That all exit well is part of the test.

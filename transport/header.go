@@ -111,8 +111,6 @@ func (h *Header) Decode(b []byte, maxPayload int) error {
 		return &FrameError{Field: "magic", Got: got, Want: fmt.Sprintf("%q", magic)}
 	case b[4] != Version:
 		return &FrameError{Field: "version", Got: uint64(b[4]), Want: fmt.Sprint(Version)}
-	case Kind(b[5]) == 0 || Kind(b[5]) >= kinds:
-		return &FrameError{Field: "kind", Got: uint64(b[5]), Want: fmt.Sprintf("1 to %d", kinds-1)}
 	}
 	le := binary.LittleEndian
 	h.Kind = Kind(b[5])
@@ -125,6 +123,15 @@ func (h *Header) Decode(b []byte, maxPayload int) error {
 	h.Credit = le.Uint32(b[32:])
 	h.Checksum = le.Uint32(b[36:])
 	copy(h.Fingerprint[:], b[40:HeaderBytes])
+	return h.Check(maxPayload)
+}
+
+// Check checks the kind, and the length against maxPayload, for drivers that encode headers in a
+// way of their own. The error is a *FrameError.
+func (h *Header) Check(maxPayload int) error {
+	if h.Kind == 0 || h.Kind >= kinds {
+		return &FrameError{Field: "kind", Got: uint64(h.Kind), Want: fmt.Sprintf("1 to %d", kinds-1)}
+	}
 	limit := max(0, maxPayload)
 	if h.Kind != Data {
 		limit = min(limit, MaxControl)

@@ -123,6 +123,30 @@ func TestHeaderDecodeRefuses(t *testing.T) {
 	}
 }
 
+// Check is what Decode checks of a header that parses.
+func TestHeaderCheck(t *testing.T) {
+	for _, c := range []struct {
+		h     Header
+		field string
+	}{
+		{Header{Kind: Data, Length: 100}, ""},
+		{Header{Kind: Goodbye, Length: 100}, ""},
+		{Header{Kind: Data, Length: 101}, "length"},
+		{Header{Kind: 0}, "kind"},
+		{Header{Kind: kinds}, "kind"},
+	} {
+		err := c.h.Check(100)
+		var bad *FrameError
+		if (err == nil) != (c.field == "") || err != nil && (!errors.As(err, &bad) || bad.Field != c.field) {
+			t.Errorf("%+v: %v, want an error about %q", c.h, err, c.field)
+		}
+	}
+	long := Header{Kind: Abort, Length: MaxControl + 1}
+	if long.Check(1<<20) == nil {
+		t.Error("a control frame over the limit of control frames")
+	}
+}
+
 func TestKindString(t *testing.T) {
 	for k, want := range map[Kind]string{
 		Data: "data", Credit: "credit", Abort: "abort", Status: "status", Goodbye: "goodbye",

@@ -45,8 +45,9 @@ type Driver interface {
 type Endpoint interface {
 	// Addresses is what a peer's Dial needs, opaque to all but this driver, at most 4 KiB.
 	Addresses() []byte
-	// Dial opens a link to the endpoint of rank peer. It may block until ctx ends, but must not
-	// need the peer's user code to run. Errors are *LinkError.
+	// Dial opens a link to the endpoint of rank peer, beside those that there are, full ones too.
+	// It may block until ctx ends, but must not need the peer's user code to run. Errors are
+	// *LinkError.
 	Dial(ctx context.Context, peer int, addresses []byte) (Link, error)
 	// Accept returns a link that a peer has opened, or nil when there is none; it never blocks.
 	// A link may carry frames from the moment its peer's Dial returned.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/shm"
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
 
@@ -21,6 +22,8 @@ var makers = []struct {
 	name string
 	make func() transport.Driver
 }{
+	{"auto", newAuto},
+	{"shm", shm.New},
 	{"zmq", func() transport.Driver { return zmq.New(zmq.Auto) }},
 	{"zmq:tcp", func() transport.Driver { return zmq.New(zmq.TCP) }},
 	{"zmq:ipc", func() transport.Driver { return zmq.New(zmq.IPC) }},

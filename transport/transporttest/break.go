@@ -17,6 +17,7 @@ var breakTests = []subtest{
 	{"CloseInTheMiddleOfAFrame", (*suite).closeMiddle},
 	{"ErrorsStay", (*suite).sticky},
 	{"OtherLinksLiveOn", (*suite).others},
+	{"ASecondLinkGoesRoundAFullOne", (*suite).beside},
 	{"CloseTwice", (*suite).closeTwice},
 	{"CloseWhileAllWork", (*suite).closeBusy},
 	{"CloseLeavesNoGoroutine", (*suite).noGoroutines},
@@ -56,27 +57,54 @@ func (s *suite) readAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range uint64(frames) {
-		var h *transport.Header
-		until(t, "a frame sent before Close", func() bool {
-			var err error
-			if h, err = p.b.link.Next(); err != nil {
-				t.Fatalf("frame %d was lost: %v", i, err)
-			}
-			return h != nil
-		}, p.b.endpoint)
-		p.same(h, frame(i, 100))
-		got, n := make([]byte, 100), 0
-		until(t, "its payload", func() bool {
-			k, err := p.b.link.Read(got[n:])
-			if err != nil {
-				t.Fatal(err)
-			}
-			n += k
-			return n == len(got)
-		}, p.b.endpoint)
-		p.equal(got, filled(100, i))
+		p.leftover(p.b, frame(i, 100), filled(100, i))
 	}
 	broken(t, p.b)
+}
+
+// leftover is take when the other end has closed.
+func (p *pair) leftover(at *end, want *transport.Header, payload []byte) {
+	p.t.Helper()
+	var h *transport.Header
+	until(p.t, "a frame sent before Close", func() bool {
+		var err error
+		if h, err = at.link.Next(); err != nil {
+			p.t.Fatalf("frame %d was lost: %v", want.Seq, err)
+		}
+		return h != nil
+	}, at.endpoint)
+	p.same(h, want)
+	got, n := make([]byte, len(payload)), 0
+	until(p.t, "its payload", func() bool {
+		k, err := at.link.Read(got[n:])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		n += k
+		return n == len(got)
+	}, at.endpoint)
+	p.equal(got, payload)
+}
+
+// beside goes round a link that is full, on a second one that closes at once.
+func (s *suite) beside(t *testing.T) {
+	eps := s.open(t, 2)
+	p := connect(t, eps, 0, 1)
+	const size = 1 << 20
+	memory := filled(size, 1)
+	n := p.overfill(p.a, memory)
+	q := connect(t, eps, 0, 1)
+	last := filled(500, 7)
+	q.put(q.a, frame(7, len(last)), last)
+	if err := q.a.link.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q.leftover(q.b, frame(7, len(last)), last)
+	broken(t, q.b)
+	for i := range n { // the first is as it was
+		p.take(p.b, frame(i, size), memory)
+	}
+	p.settle(p.a)
 }
 
 func (s *suite) closeEndpoint(t *testing.T) {

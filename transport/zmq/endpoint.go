@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tutti-ml/tutti/transport"
 )
 
@@ -43,8 +41,9 @@ type endpoint struct {
 
 	turn  sync.Mutex
 	links []*link
-	fds   []unix.PollFd
 	wake  *wakeup
+
+	parking *transport.Parking
 
 	mu       sync.Mutex
 	accepted []*link
@@ -97,6 +96,7 @@ func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error
 		at:   addresses{host: c.HostID, space: namespace()},
 	}
 	e.refusals.log = e.log
+	e.parking = transport.NewParking(e)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	err = e.listen(ctx)
 	if err == nil {

@@ -216,7 +216,7 @@ func parkIn(t *testing.T, l *link) {
 		return
 	}
 	fds := []unix.PollFd{{Fd: int32(l.fd), Events: events}}
-	if _, err := poll(fds, -1); err != nil && err != unix.EINTR {
+	if _, err := transport.Poll(fds, -1); err != nil && err != unix.EINTR {
 		t.Fatal(err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 // lingerSeconds is how long linger waits.
@@ -23,12 +25,9 @@ func linger(links []*link) {
 	sink := make([]byte, idleBytes)
 	var waiting []*link
 	for _, l := range links {
-		if l.local || l.closed {
-			continue
+		if !l.closed && !(l.local && l.flushed()) {
+			waiting = append(waiting, l)
 		}
-		l.out.flush()
-		_ = unix.Shutdown(l.fd, unix.SHUT_WR) // close finds out what is wrong with it
-		waiting = append(waiting, l)
 	}
 	for time.Now().Before(end) {
 		left := waiting[:0]
@@ -36,14 +35,29 @@ func linger(links []*link) {
 		for _, l := range waiting {
 			if !l.arrived(sink) {
 				left = append(left, l)
-				fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
+				events := int16(unix.POLLIN)
+				if l.out.waiting() {
+					events |= unix.POLLOUT
+				}
+				fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: events})
 			}
 		}
 		if waiting = left; len(waiting) == 0 {
 			return
 		}
-		_, _ = poll(fds, lingerPause) // an interrupted one is as good
+		_, _ = transport.Poll(fds, lingerPause) // an interrupted one is as good
 	}
+}
+
+// flushed hands what Send has taken to the system, ends the sending once that has all of it, and tells
+// whether it has: or never will, since the connection is broken.
+func (l *link) flushed() bool {
+	l.out.flush()
+	if l.out.waiting() && l.out.err == nil {
+		return false
+	}
+	_ = unix.Shutdown(l.fd, unix.SHUT_WR) // close finds out what is wrong with it
+	return true
 }
 
 // arrived reads and throws away what is here, and tells whether there is nothing to wait for: all
@@ -59,6 +73,12 @@ func (l *link) arrived(sink []byte) bool {
 		}
 		if errno != unix.EAGAIN {
 			return true
+		}
+		if !l.flushed() {
+			return false
+		}
+		if l.local {
+			return true // what was sent is with the other end already
 		}
 		n, err := unsent(l.fd)
 		return err != nil || n == 0

@@ -46,15 +46,6 @@ func sendParts(fd int, parts *[3][]byte, _ *message) (int, unix.Errno) {
 	return n, errnoOf(err)
 }
 
-// poll waits for the descriptors until the time left is over; negative is for ever.
-func poll(fds []unix.PollFd, left time.Duration) (int, error) {
-	ms := -1
-	if left >= 0 {
-		ms = int((left + time.Millisecond - 1) / time.Millisecond)
-	}
-	return unix.Poll(fds, ms)
-}
-
 // newWakeup returns the two ends of a wake-up.
 func newWakeup() (read, write int, err error) {
 	var fds [2]int

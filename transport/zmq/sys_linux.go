@@ -68,15 +68,6 @@ func sendParts(fd int, parts *[3][]byte, m *message) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// poll waits for the descriptors until the time left is over; negative is for ever.
-func poll(fds []unix.PollFd, left time.Duration) (int, error) {
-	if left < 0 {
-		return unix.Ppoll(fds, nil, nil)
-	}
-	ts := unix.NsecToTimespec(int64(left))
-	return unix.Ppoll(fds, &ts, nil)
-}
-
 // newWakeup returns the two ends of a wake-up, here one descriptor.
 func newWakeup() (read, write int, err error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)

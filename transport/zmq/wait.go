@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 // wakeup ends a Wait from another goroutine. Writing to its descriptor is left out while nobody is
@@ -67,48 +69,45 @@ func (u *wakeup) close() error {
 	return err
 }
 
-// Wait parks the calling thread in poll(2): that wakes faster than a goroutine parked in Go's
-// network poller does, since no other thread stands between (BenchmarkParked has both).
-func (e *endpoint) Wait(deadline time.Time) {
-	// The turn is held while the thread is parked; Close rings before it asks for the turn.
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	if e.closing.Load() || e.wake.rung.Swap(false) || e.preparePoll() {
-		return
+// Wait parks the calling thread in poll(2).
+func (e *endpoint) Wait(deadline time.Time) { e.parking.Wait(deadline) }
+
+var _ transport.Parker = (*endpoint)(nil)
+
+// Prepare appends the descriptors to wait for, unless there is no need to wait.
+func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
+	e.turn.Lock() // until Resume; Close rings before it asks for the turn
+	if e.closing.Load() || e.wake.rung.Swap(false) {
+		e.turn.Unlock()
+		return fds, false
 	}
-	e.wake.parked.Store(true)
-	if !e.wake.rung.Load() {
-		e.poll(deadline)
+	first := len(fds)
+	fds, fresh := e.descriptors(fds)
+	e.wake.parked.Store(!fresh)
+	if fresh || e.wake.rung.Load() {
+		e.Resume(nil)
+		return fds[:first], false
+	}
+	return fds, true
+}
+
+// Resume ends what Prepare has begun.
+func (e *endpoint) Resume(fds []unix.PollFd) {
+	if len(fds) > 0 && fds[0].Revents != 0 {
+		e.wake.drain()
 	}
 	e.wake.parked.Store(false)
 	e.wake.rung.Store(false)
+	e.turn.Unlock()
 }
 
-func (e *endpoint) poll(deadline time.Time) {
-	for {
-		left := time.Duration(-1)
-		if !deadline.IsZero() {
-			left = max(0, time.Until(deadline))
-		}
-		n, err := poll(e.fds, left)
-		if err == unix.EINTR {
-			continue
-		}
-		if n > 0 && e.fds[0].Revents != 0 {
-			e.wake.drain()
-		}
-		return
-	}
-}
-
-// preparePoll fills in what to wait for, and tells whether there is no need to.
-func (e *endpoint) preparePoll() bool {
+// descriptors appends what to wait for, and tells whether there is no need to.
+func (e *endpoint) descriptors(fds []unix.PollFd) (_ []unix.PollFd, fresh bool) {
 	e.enlisted()
-	e.fds = e.fds[:0]
-	e.fds = append(e.fds, unix.PollFd{Fd: int32(e.wake.r), Events: unix.POLLIN})
+	fds = append(fds, unix.PollFd{Fd: int32(e.wake.r), Events: unix.POLLIN})
 	for _, l := range e.links {
 		if l.in.fresh() || l.out.err != nil && l.outErr == nil {
-			return true
+			return fds, true
 		}
 		events := int16(0)
 		if !l.in.reported {
@@ -118,8 +117,8 @@ func (e *endpoint) preparePoll() bool {
 			events |= unix.POLLOUT
 		}
 		if events != 0 { // a broken connection is always ready: it must not be asked for nothing
-			e.fds = append(e.fds, unix.PollFd{Fd: int32(l.fd), Events: events})
+			fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: events})
 		}
 	}
-	return false
+	return fds, false
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 // parker waits for a descriptor to become readable.
@@ -22,7 +24,7 @@ func newOnThread(fd int) *onThread {
 }
 
 func (o *onThread) park(t testing.TB) {
-	if _, err := poll(o.fds, -1); err != nil && err != unix.EINTR {
+	if _, err := transport.Poll(o.fds, -1); err != nil && err != unix.EINTR {
 		t.Fatal(err)
 	}
 }

@@ -63,9 +63,11 @@ func TestBrokenLinksDoNotKeepWaitAwake(t *testing.T) {
 			b.Wait(time.Time{})
 			_, told = victim.Next()
 		}
-		if b.preparePoll() || len(b.fds) != 1 {
-			t.Errorf("%v: %d descriptors to wait for after %v", m, len(b.fds), told)
+		fds, park := b.Prepare(nil)
+		if !park || len(fds) != 1 {
+			t.Fatalf("%v: %d descriptors to wait for after %v", m, len(fds), told)
 		}
+		b.Resume(fds)
 	}
 }
 

@@ -1,0 +1,133 @@
+//go:build linux
+
+package drivers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/transporttest"
+	"github.com/tutti-ml/tutti/transport/zmq"
+)
+
+// opener opens the ranks of a job, by turns on so many hosts, as they think.
+func opener(hosts int) transporttest.Open {
+	return func(t *testing.T, ranks int) []transport.Endpoint {
+		t.Helper()
+		eps := make([]transport.Endpoint, ranks)
+		for i := range eps {
+			eps[i] = start(t, newAuto(), transport.Config{
+				Rank: i, Size: ranks, Job: t.Name(), Secret: []byte("a secret of the job"),
+				HostID: fmt.Sprint("host ", i%hosts),
+			})
+		}
+		return eps
+	}
+}
+
+func start(t *testing.T, d transport.Driver, c transport.Config) transport.Endpoint {
+	t.Helper()
+	e, err := d.Open(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func TestConformance(t *testing.T) {
+	for _, hosts := range []int{1, 2} {
+		t.Run(fmt.Sprint(hosts, " hosts"), func(t *testing.T) {
+			transporttest.Run(t, opener(hosts), transporttest.Options{})
+		})
+	}
+}
+
+// without is a driver that opens no endpoint.
+type without struct{}
+
+func (without) Name() string { return "shm" }
+func (without) Open(context.Context, transport.Config) (transport.Endpoint, error) {
+	return nil, errors.New("no memory to be had")
+}
+
+// TestWhatIsChosenAndWhy: each kind of link is one line.
+func TestWhatIsChosenAndWhy(t *testing.T) {
+	poor := auto{near: without{}, far: zmq.New(zmq.Auto)}
+	for _, c := range []struct {
+		name        string
+		here, there transport.Driver
+		host        string // of the other end
+		begins      string
+		says        []string
+	}{
+		{"one host", newAuto(), newAuto(), "here", "shm", []string{
+			`msg="auto: connected" rank=0 peer=1 driver=shm why="same host: shared memory"`,
+		}},
+		{"two hosts", newAuto(), newAuto(), "there", "zmq tcp", []string{
+			`msg="auto: connected" rank=0 peer=1 driver=zmq why="it is on another host`,
+		}},
+		{"none here", poor, newAuto(), "here", "zmq unix", []string{
+			`msg="auto: no shared memory: all links go by zmq" rank=0 error="no memory to be had"`,
+			`driver=zmq why="this rank has no shared memory"`,
+		}},
+		{"none there", newAuto(), poor, "here", "zmq unix", []string{
+			`driver=zmq why="the peer has no shared memory"`,
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var log bytes.Buffer
+			config := transport.Config{
+				Size: 2, Job: t.Name(), Secret: []byte("secret"), HostID: "here",
+				Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			}
+			a := start(t, c.here, config)
+			config.Rank, config.HostID, config.Logger = 1, c.host, nil
+			b := start(t, c.there, config)
+			l, err := a.Dial(t.Context(), 1, b.Addresses())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for b.Accept() == nil {
+				b.Wait(time.Time{})
+			}
+			if !strings.HasPrefix(l.String(), c.begins) {
+				t.Errorf("the link is %v, want %s", l, c.begins)
+			}
+			for _, text := range c.says {
+				if n := strings.Count(log.String(), text); n != 1 {
+					t.Errorf("%d lines say %q in\n%s", n, text, log.String())
+				}
+			}
+		})
+	}
+}
+
+// TestDialOfAnEndedRank: the error tells of both ways.
+func TestDialOfAnEndedRank(t *testing.T) {
+	config := transport.Config{Size: 2, HostID: "here"}
+	a := start(t, newAuto(), config)
+	config.Rank = 1
+	b := start(t, newAuto(), config)
+	at := b.Addresses()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Dial(t.Context(), 1, at)
+	var failure *transport.LinkError
+	if !errors.As(err, &failure) || failure.Peer != 1 ||
+		!strings.Contains(err.Error(), "through shared memory") {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -1,0 +1,190 @@
+//go:build linux
+
+package shm
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// After the hello the dialler sends one message of offerBytes, with the descriptor of the memory
+// beside it, and the acceptor answers with one byte when it has mapped that:
+//
+//	0  "TUTTISHM"   8  version of the layout (1)   9  zero (3)   12  bytes of a stream ring (4)
+//
+// Numbers are in the order of the machine, which both ends run on.
+const (
+	offerMagic    = "TUTTISHM"
+	layoutVersion = 1
+	offerBytes    = 16
+	accepted      = 'y'
+)
+
+// handshakeTime is what a handshake may take.
+const handshakeTime = 5 * time.Second
+
+// offer makes the segment of a link and passes it to the other end.
+func offer(c *net.UnixConn, stream int) (segment, error) {
+	fd, mem, err := createMemory(segmentBytes(stream))
+	if err != nil {
+		return segment{}, err
+	}
+	b := make([]byte, offerBytes)
+	copy(b, offerMagic)
+	b[8] = layoutVersion
+	binary.NativeEndian.PutUint32(b[12:], uint32(stream))
+	_, _, err = c.WriteMsgUnix(b, unix.UnixRights(fd), nil)
+	err = errors.Join(err, unix.Close(fd)) // the mapping and the message keep the memory
+	if err == nil {
+		_, err = io.ReadFull(c, b[:1])
+		if err == nil && b[0] != accepted {
+			err = fmt.Errorf("%w: the answer is %#x", errSegment, b[0])
+		}
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the other end could not map the memory of the link, see its log")
+		}
+	}
+	if err != nil {
+		release(mem)
+		return segment{}, err
+	}
+	return view(mem, stream, 0), nil
+}
+
+// accept takes the segment that the dialler offers.
+func accept(c *net.UnixConn) (segment, error) {
+	b, fd, err := receiveOffer(c)
+	if err != nil {
+		return segment{}, err
+	}
+	stream, err := checkOffer(b)
+	var mem []byte
+	if err == nil {
+		mem, err = openMemory(fd, segmentBytes(stream))
+	}
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
+		return segment{}, err
+	}
+	if _, err := c.Write([]byte{accepted}); err != nil {
+		release(mem)
+		return segment{}, err
+	}
+	return view(mem, stream, 1), nil
+}
+
+// receiveOffer reads the message with exactly one descriptor.
+func receiveOffer(c *net.UnixConn) (b []byte, fd int, err error) {
+	b = make([]byte, offerBytes)
+	// Room for more than one, so that all that are sent are known, and closed.
+	oob := make([]byte, unix.CmsgSpace(8*4))
+	n, oobn, flags, _, err := c.ReadMsgUnix(b, oob)
+	if err != nil {
+		return nil, -1, err
+	}
+	var fds []int
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	for _, m := range messages {
+		got, e := unix.ParseUnixRights(&m)
+		fds, err = append(fds, got...), errors.Join(err, e)
+	}
+	if err == nil && n < offerBytes {
+		_, err = io.ReadFull(c, b[n:])
+	}
+	if err == nil && (len(fds) != 1 || flags&unix.MSG_CTRUNC != 0) {
+		err = fmt.Errorf("%w: %d descriptors, want 1", errSegment, len(fds))
+	}
+	if err != nil {
+		for _, fd := range fds {
+			err = errors.Join(err, unix.Close(fd))
+		}
+		return nil, -1, err
+	}
+	return b, fds[0], nil
+}
+
+// checkOffer returns the size of the stream rings.
+func checkOffer(b []byte) (int, error) {
+	if string(b[:8]) != offerMagic || b[8] != layoutVersion {
+		return 0, fmt.Errorf("%w: the offer begins with %q, want %q and version %d", errSegment, b[:9],
+			offerMagic, layoutVersion)
+	}
+	n := binary.NativeEndian.Uint32(b[12:])
+	if n < streamMin || n > streamMax || n&(n-1) != 0 {
+		return 0, fmt.Errorf("%w: a stream ring of %d bytes", errSegment, n)
+	}
+	return int(n), nil
+}
+
+// errUser is a socket between the processes of two users.
+var errUser = errors.New("the process at the other end is another user's")
+
+func sameUser(c syscall.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *unix.Ucred
+	if e := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); e != nil {
+		return e
+	}
+	if err != nil {
+		return os.NewSyscallError("getsockopt SO_PEERCRED", err)
+	}
+	if own := os.Geteuid(); int64(cred.Uid) != int64(own) {
+		return fmt.Errorf("%w: user %d, and this one is %d", errUser, cred.Uid, own)
+	}
+	return nil
+}
+
+// limited bounds the time of a handshake, which ends with ctx, too. The function that it returns
+// ends the bounds, and says whether ctx has ended.
+func limited(ctx context.Context, c *net.UnixConn) (func() error, error) {
+	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return nil, err
+	}
+	unhook := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	return func() error {
+		if !unhook() {
+			return context.Cause(ctx)
+		}
+		return nil
+	}, nil
+}
+
+// take duplicates the descriptor of c, which it closes, and so takes the socket away from Go's
+// network poller.
+func take(c *net.UnixConn) (int, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	e := raw.Control(func(old uintptr) {
+		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(e, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)); err != nil {
+		return -1, err
+	}
+	if err := c.Close(); err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+// identity of this process, for the hello.
+func (e *endpoint) identity() transport.Identity {
+	return transport.Identity{Rank: e.c.Rank, Size: e.c.Size, Job: e.c.Job, HostID: e.c.HostID}
+}

@@ -1,0 +1,88 @@
+//go:build linux
+
+package shm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// seals keep the other end from changing the size of a segment: whoever touched memory that has
+// gone would be killed by the system.
+const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+
+// createMemory makes the memory of a segment: a file without a name, which goes with the last
+// process that has it, whatever ends that. All of it is there from the start, so that none can be
+// found missing later, and no page has to be made on the way of a frame.
+func createMemory(bytes int) (fd int, mem []byte, err error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err = unix.MemfdCreate("tutti", flags|unix.MFD_NOEXEC_SEAL)
+	if err == unix.EINVAL { // a system before Linux 6.3
+		fd, err = unix.MemfdCreate("tutti", flags)
+	}
+	if err != nil {
+		return -1, nil, os.NewSyscallError("memfd_create", err)
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"fchmod", func() error { return unix.Fchmod(fd, 0o600) }},
+		{"fallocate", func() error { return unix.Fallocate(fd, 0, 0, int64(bytes)) }},
+		{"fcntl F_ADD_SEALS", func() error {
+			_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+			return err
+		}},
+	} {
+		if err := step.do(); err != nil {
+			return -1, nil, errors.Join(
+				fmt.Errorf("%d bytes of memory to share: %w", bytes, os.NewSyscallError(step.name, err)),
+				unix.Close(fd),
+			)
+		}
+	}
+	mem, err = mapMemory(fd, bytes)
+	if err != nil {
+		return -1, nil, errors.Join(err, unix.Close(fd))
+	}
+	return fd, mem, nil
+}
+
+// openMemory maps the memory that another process has made, if it is what createMemory makes.
+func openMemory(fd, bytes int) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, os.NewSyscallError("fstat", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != int64(bytes) {
+		return nil, fmt.Errorf("%w: a file of mode %#o and %d bytes, want memory of %d",
+			errSegment, st.Mode, st.Size, bytes)
+	}
+	got, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a file that can't be sealed: %w", errSegment,
+			os.NewSyscallError("fcntl F_GET_SEALS", err))
+	}
+	if want := unix.F_SEAL_SHRINK | unix.F_SEAL_GROW; got&want != want {
+		return nil, fmt.Errorf("%w: its size is not sealed (%#x)", errSegment, got)
+	}
+	return mapMemory(fd, bytes)
+}
+
+// errSegment is what the other end has passed as the memory of a link, and is none.
+var errSegment = errors.New("not the memory of a link")
+
+func mapMemory(fd, bytes int) ([]byte, error) {
+	mem, err := unix.Mmap(fd, 0, bytes, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, fmt.Errorf("%d bytes of memory to share: %w", bytes, os.NewSyscallError("mmap", err))
+	}
+	return mem, nil
+}
+
+// release unmaps. It fails only for what is not mapped.
+func release(mem []byte) { _ = unix.Munmap(mem) }

@@ -1,0 +1,213 @@
+//go:build linux
+
+package shm
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// stepBytes is how much of a stream is filled before the other end is told: little enough that it
+// begins early, and that what it takes is still in the cache that both share.
+const stepBytes = 16 << 10
+
+// sender puts frames into one direction of a segment. Small ones are copied there at once; of large
+// ones at most one is unfinished.
+type sender struct {
+	half
+	mine *shared
+	bell bell
+
+	taken uint64 // frames that were taken from the caller
+	gone  uint64 // of these, how many the other end has taken, as last looked
+	// ends is, for each of the last frames, up to where the small ring is free once it is taken.
+	ends      [lines]uint64
+	smallAt   uint64
+	smallFree uint64 // up to where the other end has taken the small ring
+
+	filled uint64 // up to where the stream is filled
+	freed  uint64 // up to where the other end has taken it, as last looked
+	parts  [2][]byte
+	busy   bool // parts has bytes left
+	owned  bool // parts is our memory: the frame counts as done
+	short  bool // a frame was not taken for want of room
+
+	last identity
+	err  error
+}
+
+// identity is the part of a header that rarely changes on a link.
+type identity struct {
+	epoch, comm uint32
+	fingerprint [transport.FingerprintBytes]byte
+}
+
+func identityOf(h *transport.Header) identity {
+	return identity{epoch: h.Epoch, comm: h.Comm, fingerprint: h.Fingerprint}
+}
+
+// send takes a frame, false when there is no room for it or an earlier one is unfinished.
+func (s *sender) send(h *transport.Header, pieces [2][]byte) bool {
+	if s.busy {
+		s.push()
+	}
+	if s.busy || s.err != nil {
+		return false
+	}
+	if s.taken-s.gone == lines && !s.look() {
+		s.short = true
+		return false
+	}
+	length := int(h.Length)
+	id := identityOf(h)
+	same := id == s.last
+	l := &s.lines[s.taken%lines]
+	word := uint64(stampOf(s.taken)) | uint64(h.Kind)<<40 | uint64(h.Flags)<<48
+	switch {
+	case same && length <= restBytes:
+		n := copy(l.rest[:], pieces[0])
+		copy(l.rest[n:], pieces[1])
+	case length > 0 && length <= inlineBytes:
+		if !s.putSmall(length, pieces) {
+			s.short = true
+			return false
+		}
+	case length > 0:
+		s.parts, s.busy, s.owned = pieces, true, false
+	}
+	if same {
+		word |= formSame << 32
+	} else {
+		word |= formFull << 32
+		binary.NativeEndian.PutUint32(l.rest[0:], h.Epoch)
+		binary.NativeEndian.PutUint32(l.rest[4:], h.Comm)
+		copy(l.rest[8:], h.Fingerprint[:])
+		s.last = id
+	}
+	l.seq, l.step, l.length, l.credit, l.checksum = h.Seq, h.Step, h.Length, h.Credit, h.Checksum
+	s.ends[s.taken%lines] = s.smallAt
+	l.word.Store(word)
+	s.bell.ring(parkedForFrames)
+	s.taken++
+	s.short = false
+	if s.busy {
+		s.push()
+	}
+	return true
+}
+
+// putSmall copies a payload to the small ring, false when there is no room.
+func (s *sender) putSmall(length int, pieces [2][]byte) bool {
+	at := start(s.smallAt, length, smallBytes)
+	end := aligned(at + uint64(length))
+	for end-s.smallFree > smallBytes {
+		if !s.look() {
+			return false
+		}
+	}
+	b := s.small[at%smallBytes:]
+	n := copy(b, pieces[0])
+	copy(b[n:], pieces[1])
+	s.smallAt = end
+	return true
+}
+
+// look asks how many frames the other end has taken, and tells whether these are more than before.
+func (s *sender) look() bool {
+	n := s.bell.theirs.frames.Load()
+	if n-s.gone > s.taken-s.gone {
+		s.fail(&transport.FrameError{
+			Field: "number of frames taken", Got: n, Want: fmt.Sprintf("%d to %d", s.gone, s.taken),
+		})
+		return false
+	}
+	if n == s.gone {
+		return false
+	}
+	s.gone = n
+	s.smallFree = s.ends[(n-1)%lines]
+	return true
+}
+
+// lookStream asks how far the other end has taken the stream.
+func (s *sender) lookStream() {
+	n := s.bell.theirs.stream.Load()
+	if n-s.freed > s.filled-s.freed {
+		s.fail(&transport.FrameError{
+			Field: "bytes of the stream taken", Got: n, Want: fmt.Sprintf("%d to %d", s.freed, s.filled),
+		})
+		return
+	}
+	s.freed = n
+}
+
+// push moves as much of the unfinished frame to the stream as there is room for.
+func (s *sender) push() {
+	size := uint64(len(s.stream))
+	for i := range s.parts {
+		for len(s.parts[i]) > 0 {
+			free := int(size - (s.filled - s.freed))
+			if free < stepBytes {
+				s.lookStream()
+				if s.err != nil {
+					return
+				}
+				if free = int(size - (s.filled - s.freed)); free == 0 {
+					return
+				}
+			}
+			off := int(s.filled % size)
+			n := copy(s.stream[off:min(off+stepBytes, off+free, int(size))], s.parts[i])
+			s.parts[i] = s.parts[i][n:]
+			s.filled += uint64(n)
+			if len(s.parts[0])+len(s.parts[1]) > 0 {
+				s.mine.filled.Store(s.filled)
+				s.bell.ring(parkedForFrames)
+			}
+		}
+	}
+	s.filled = aligned(s.filled)
+	s.mine.filled.Store(s.filled)
+	s.bell.ring(parkedForFrames)
+	s.parts = [2][]byte{} // lets go of the caller's memory
+	s.busy = false
+}
+
+// done counts the frames whose memory is the caller's again.
+func (s *sender) done() uint64 {
+	if s.busy && !s.owned {
+		return s.taken - 1
+	}
+	return s.taken
+}
+
+// reclaim copies what is unfinished.
+func (s *sender) reclaim() {
+	if !s.busy || s.owned {
+		return
+	}
+	for i := range s.parts {
+		s.parts[i] = append([]byte(nil), s.parts[i]...)
+	}
+	s.owned = true
+}
+
+// fail ends the sending; no memory is lent any more.
+func (s *sender) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+	s.parts = [2][]byte{}
+	s.busy = false
+}
+
+// wanting tells whether the sender would go on if the other end took something.
+func (s *sender) wanting() bool { return s.err == nil && (s.busy || s.short) }
+
+// fresh tells whether there is room that send and push have not been asked to use.
+func (s *sender) fresh() bool {
+	return s.busy && s.bell.theirs.stream.Load() != s.freed ||
+		s.short && s.bell.theirs.frames.Load() != s.gone
+}
