@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/tutti-ml/tutti/proxy"
@@ -194,19 +193,6 @@ func requestProgram(ctx context.Context, s *script, p *proxy.Proxy) error {
 	})
 	<-ended
 	return nil
-}
-
-// enlist starts workers in processes of their own, and returns when all have joined.
-func enlist(t *testing.T, scripts ...script) []*process {
-	t.Helper()
-	all := make([]*process, len(scripts))
-	for i, s := range scripts {
-		all[i] = start(t, s)
-	}
-	for _, p := range all {
-		p.read("joined")
-	}
-	return all
 }
 
 // worker is the script of the i-th worker.

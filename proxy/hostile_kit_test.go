@@ -129,8 +129,7 @@ func (l *fakeLink) Read(dst []byte) (int, error) {
 
 // fakeEndpoint reaches nobody.
 type fakeEndpoint struct {
-	wake  chan struct{}
-	close sync.Once
+	wake chan struct{}
 }
 
 var errFake = errors.New("nobody can be dialled")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/tutti-ml/tutti/proxy"
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/inproc"
+	"github.com/tutti-ml/tutti/transport/shm"
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
 
@@ -19,11 +21,15 @@ var drivers = map[string]func() transport.Driver{
 	"inproc": func() transport.Driver { return inproc.NewNetwork(inproc.Options{}).Driver() },
 	"ipc":    func() transport.Driver { return zmq.New(zmq.IPC) },
 	"tcp":    func() transport.Driver { return zmq.New(zmq.TCP) },
+	"shm":    func() transport.Driver { return shm.New() },
 }
 
 // overDrivers runs a test over each driver, on a store of its own.
 func overDrivers(t *testing.T, test func(t *testing.T, store string, option proxy.Option)) {
 	for name, open := range drivers {
+		if name == "shm" && runtime.GOOS != "linux" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) { test(t, embeddedStore(t), proxy.WithDriver(open())) })
 	}
 }
