@@ -205,7 +205,7 @@ func ExampleComm_Explain() {
 	}
 	// Output:
 	// 10 elements: recursive-doubling, 3 messages
-	// 10000000 elements: circulant, 6 messages
+	// 10000000 elements: butterfly, 6 messages
 }
 
 func ExampleExplanation_String() {

@@ -342,7 +342,7 @@ func TestSendToDeafPeerEndsWithContext(t *testing.T) {
 	cancel()
 	_, err := v.Send(ctx, NewSessionMessage("t", "rogue", "body", Task))
 	var wait *WaitError
-	if !errors.As(err, &wait) || !strings.Contains(wait.Error(), "rogue (sent)") {
+	if !errors.As(err, &wait) || !strings.Contains(wait.Error(), "waiting for rogue (") {
 		t.Error(err)
 	}
 	v.end()

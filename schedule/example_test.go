@@ -49,8 +49,8 @@ func ExampleAlgorithms() {
 	}
 	// Output:
 	// recursive-doubling true
-	// circulant false
 	// butterfly true
+	// circulant false
 	// ring false
 	// double-tree false
 	// hierarchical false
