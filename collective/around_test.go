@@ -65,10 +65,12 @@ func fakeWorld(t *testing.T, rank, size int, ep transport.Endpoint) *Comm {
 	return newWorld(world{rank: rank, members: members, ep: ep, driver: "inproc", config: cfg})
 }
 
-// A rank that closes tells who reads nothing why the communicator has ended, on a second link: what
-// is behind the unread frames of the first never arrives.
+// A rank that closes tells who has not said that it knows why the communicator has ended, on a
+// second link: what is behind the unread frames of the first never arrives.
 func TestAbortGoesRoundAFullLink(t *testing.T) {
 	reason := errors.New("the loss is no number")
+	again := []transport.Kind{transport.Abort}
+	theirs := (&record{cause: causeAborted, culprit: 0, witness: 0, text: "theirs"}).encode()
 	for _, test := range []struct {
 		name   string
 		refuse int              // frames that the first link does not take
@@ -76,9 +78,15 @@ func TestAbortGoesRoundAFullLink(t *testing.T) {
 		said   *fakeFrame       // what the peer has said
 		want   []transport.Kind // on the second link
 	}{
-		{name: "full", refuse: math.MaxInt, abort: true, want: []transport.Kind{transport.Abort}},
-		{name: "not full", abort: true},
-		{name: "full for a moment", refuse: 2, abort: true},
+		{name: "full", refuse: math.MaxInt, abort: true, want: again},
+		{name: "not full", abort: true, want: again},
+		{name: "full for a moment", refuse: 2, abort: true, want: again},
+		{
+			name: "the peer knows", refuse: math.MaxInt, said: &fakeFrame{
+				header:  transport.Header{Kind: transport.Abort, Length: uint32(len(theirs))},
+				payload: theirs, here: len(theirs),
+			},
+		},
 		{name: "full, and closed in order", refuse: math.MaxInt},
 		{
 			name: "full, and the peer has left", refuse: math.MaxInt, abort: true,

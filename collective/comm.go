@@ -27,6 +27,7 @@ type Comm struct {
 	seq        uint64
 	history    [historyLen]past
 	left       map[int]bool // ranks that said goodbye
+	knows      map[int]bool // ranks that said why the communicator has ended
 	failed     *record
 	local      error // what this rank returns instead of the record's error
 	closed     bool

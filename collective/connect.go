@@ -67,7 +67,8 @@ func open(ctx context.Context, cfg *config, env *rendezvous.Environment, hostID 
 		}
 	}
 	ep, err = d.Open(ctx, transport.Config{
-		Rank: env.Rank, Size: env.Size, Job: env.Job, Secret: []byte(env.Secret), HostID: hostID,
+		Linger: lingerHealthy,
+		Rank:   env.Rank, Size: env.Size, Job: env.Job, Secret: []byte(env.Secret), HostID: hostID,
 		Listen: cfg.listen, Interface: env.Interface, Logger: cfg.logger,
 	})
 	return ep, d.Name(), err

@@ -70,7 +70,7 @@ func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 	pl.cache, pl.clock, pl.scratch = map[planKey]*planned{}, 0, 0
 	c := &Comm{
 		e: e, id: id, rank: rank, size: len(ranks), ranks: ranks, index: map[int]int{},
-		left: map[int]bool{}, planner: pl,
+		left: map[int]bool{}, knows: map[int]bool{}, planner: pl,
 	}
 	for i, r := range ranks {
 		c.index[r] = i

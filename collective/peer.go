@@ -2,6 +2,7 @@ package collective
 
 import (
 	"hash/crc32"
+	"time"
 
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/transport"
@@ -21,7 +22,9 @@ type peer struct {
 	control  queue[control]
 	channels []*channel
 	dialling bool
-	rounded  bool // it is told on a second link why communicators have ended
+	rounding bool           // it is being told on a second link why communicators have ended
+	second   transport.Link // that link
+	rounded  time.Time      // when it was told
 	polling  bool
 	ended    error // what was found wrong while polling
 	deaf     error // why nothing can be sent to the peer; what it has sent may still be read

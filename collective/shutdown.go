@@ -10,10 +10,16 @@ import (
 )
 
 const (
-	// lingerFor bounds how long Close sees to frames that a link has not taken yet.
-	lingerFor = 2 * time.Second
+	// lingerFor bounds how long Close sees to it that peers learn why communicators have ended, and
+	// that links take the frames which wait for them.
+	lingerFor = 5 * time.Second
 	// lingerStep is how long it waits at a time, and for how long for the links there are alone.
-	lingerStep = lingerFor / 40
+	lingerStep = 50 * time.Millisecond
+	// lingerRound is how long it waits for the answer of a peer that was told on a second link.
+	lingerRound = 2 * time.Second
+	// lingerHealthy bounds how long the endpoint waits for what communicators have sent that have
+	// not failed: the call that sent it has returned, and the peer that is late may still make it.
+	lingerHealthy = 30 * time.Second
 )
 
 // shutdown ends the engine: frames that wait for a link go out, the background ends, the endpoint
@@ -46,14 +52,14 @@ func (e *engine) shutdown() error {
 	return err
 }
 
-// linger waits, for a while, for links to take the frames that wait for them.
+// linger waits, for a while, until every peer has what it is owed.
 func (e *engine) linger() {
 	ctx, cancel := context.WithTimeout(context.Background(), lingerFor)
 	begin := time.Now()
 	e.mu.Lock()
 	for time.Since(begin) < lingerFor {
 		e.sweep()
-		if !e.unflushed() {
+		if !slices.ContainsFunc(e.peers, e.unsettled) {
 			break
 		}
 		if time.Since(begin) >= lingerStep {
@@ -68,22 +74,31 @@ func (e *engine) linger() {
 	e.mu.Unlock()
 	cancel()
 	e.background.Wait()
+	e.mu.Lock()
+	e.letGo()
+	e.mu.Unlock()
+}
+
+// unsettled reports whether there is something to wait for with a peer: frames that its link has not
+// taken, or its word that it knows why a communicator has ended.
+func (e *engine) unsettled(p *peer) bool {
+	if !e.owes(p) && !e.uninformed(p) {
+		return false
+	}
+	return p.second == nil || time.Since(p.rounded) < lingerRound
 }
 
 // goRound tells peers that read nothing why communicators have ended, each on a second link. The
-// first one is full, of a call that this rank has given up, and is cut when the endpoint closes:
-// who finds only that, and not the cause that waited behind it, takes this rank for the culprit.
-// Nothing but an abort may overtake what was sent.
+// first one is full, or its system's memory is, of a call that this rank has given up, and is cut
+// when the endpoint closes: who finds only that, and not the cause that waited behind it, takes this
+// rank for the culprit. Nothing but an abort may overtake what was sent.
 func (e *engine) goRound(ctx context.Context) {
 	for _, p := range e.peers {
-		if p == nil || p.rounded || !e.owes(p) {
+		if p == nil || p.rounding || !e.uninformed(p) {
 			continue
 		}
+		p.rounding = true
 		aborts := e.abortsFor(p)
-		if len(aborts) == 0 {
-			continue
-		}
-		p.rounded = true
 		e.background.Go(func() {
 			l, err := e.dial(ctx, p)
 			if err != nil {
@@ -99,24 +114,68 @@ func (e *engine) goRound(ctx context.Context) {
 					break
 				}
 			}
+			p.second, p.rounded = l, time.Now()
 			e.attach(l)
 		})
 	}
 }
 
-// abortsFor returns the first causes of the communicators with the peer that have ended, but for
-// those that it has left, or that ended because it is gone.
-func (e *engine) abortsFor(p *peer) (aborts []control) {
-	for _, c := range e.comms {
-		r := c.rankOf(p)
-		if c.failed == nil || r < 0 || c.gone(r) ||
-			c.failed.cause == causeFailed && c.failed.culprit == r {
+// letGo closes the links to peers that have been told on a second one, or can't be told: what is
+// still to be sent on the first is of calls that have been given up, and the endpoint would wait for
+// it. Links that a communicator has which has not failed stay.
+func (e *engine) letGo() {
+	for _, p := range e.peers {
+		if p == nil || !e.uninformed(p) || e.healthy(p) {
 			continue
 		}
-		payload := c.failed.encode()
-		aborts = append(aborts, control{transport.Header{
-			Kind: transport.Abort, Comm: c.id, Epoch: c.epoch, Length: uint32(len(payload)),
-		}, payload})
+		for _, l := range p.links {
+			if l.Link != p.second {
+				_ = l.Close() // its error tells nothing that matters any more
+			}
+		}
+	}
+}
+
+// healthy reports whether a communicator with the peer has not failed.
+func (e *engine) healthy(p *peer) bool {
+	for _, c := range e.comms {
+		if c.failed == nil && c.rankOf(p) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// ignorant reports whether a peer may not know why a communicator has ended: it has not said so
+// itself, nor left, nor is it the one that is gone.
+func (c *Comm) ignorant(p *peer) bool {
+	r := c.rankOf(p)
+	return c.failed != nil && r >= 0 && !c.gone(r) && !c.knows[r] &&
+		(c.failed.cause != causeFailed || c.failed.culprit != r)
+}
+
+// uninformed reports whether a peer that has a link may not know why some communicator has ended.
+func (e *engine) uninformed(p *peer) bool {
+	if p == nil || p.err != nil || p.out == nil {
+		return false
+	}
+	for _, c := range e.comms {
+		if c.ignorant(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// abortsFor returns the first causes that a peer may not know.
+func (e *engine) abortsFor(p *peer) (aborts []control) {
+	for _, c := range e.comms {
+		if c.ignorant(p) {
+			payload := c.failed.encode()
+			aborts = append(aborts, control{transport.Header{
+				Kind: transport.Abort, Comm: c.id, Epoch: c.epoch, Length: uint32(len(payload)),
+			}, payload})
+		}
 	}
 	return aborts
 }

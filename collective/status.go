@@ -150,6 +150,7 @@ func (e *engine) control(p *peer, h *transport.Header, payload []byte) {
 			e.protocol(c, p, "%v", err)
 			return
 		}
+		c.knows[c.rankOf(p)] = true
 		if c.failed == nil {
 			e.fail(c, r)
 		} else if r.cause != c.failed.cause || r.culprit != c.failed.culprit {

@@ -126,6 +126,21 @@ func (p *player) expect(t testing.TB, want ...string) {
 	}
 }
 
+// hear takes the next n changes that the player is told.
+func (p *player) hear(ctx context.Context, t testing.TB, n int) []string {
+	t.Helper()
+	told := p.take()
+	for len(told) < n {
+		select {
+		case <-p.news:
+			told = append(told, p.take()...)
+		case <-ctx.Done():
+			t.Fatalf("%s was told %q, want %d changes", p.self.Name, told, n)
+		}
+	}
+	return told
+}
+
 // names of the living members.
 func (p *player) names() string {
 	var names []string

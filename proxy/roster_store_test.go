@@ -189,7 +189,7 @@ func TestRosterRedisFlushed(t *testing.T) {
 	o := d.options()
 	o.lease = time.Minute
 	learner, actors := d.gather(t, 3, o)
-	told := len(learner.take())
+	learner.hear(ctx, t, 3)
 	admin := redis.NewClient(&redis.Options{Dialer: func(ctx context.Context, _, _ string,
 	) (net.Conn, error) {
 		path := d.url[strings.Index(d.url, "@")+1:]
@@ -206,7 +206,7 @@ func TestRosterRedisFlushed(t *testing.T) {
 	late.until(ctx, t, "actor0 actor1 actor2 learner")
 	news := learner.take()
 	if names := learner.names(); names != "actor0 actor1 actor2" || len(news) != 0 {
-		t.Errorf("told %d changes, then %q; sees %q", told, news, names)
+		t.Errorf("was told %q; sees %q", news, names)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestRosterRedisRestarted(t *testing.T) {
 	ctx, o := patient(t), d.options()
 	o.lease = 20 * time.Second // far more than the members need to come back
 	learner, actors := d.gather(t, 2, o)
-	learner.take()
+	learner.hear(ctx, t, 2)
 	d.stop()
 	for _, p := range append(actors, learner) {
 		says[*MembershipError](t, p.refresh(ctx), "read failed", "check that the store runs")
@@ -233,7 +233,7 @@ func TestRosterRedisRestarted(t *testing.T) {
 	late := enter(t, d.dial(t), freshRecord("actor/late", "actor", "learner"), o)
 	late.until(ctx, t, "actor0 actor1 learner")
 	learner.until(ctx, t, "actor0 actor1 late")
-	if told := learner.take(); len(told) != 1 {
+	if told := learner.hear(ctx, t, 1); len(told) != 1 {
 		t.Errorf("told %q", told)
 	}
 }

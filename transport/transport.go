@@ -23,12 +23,18 @@ type Config struct {
 	Interface string
 	// MaxPayload bounds the payload of one frame, in bytes; 0 means DefaultMaxPayload.
 	MaxPayload int
+	// Linger bounds how long the endpoint's Close waits until the systems at the other ends have all
+	// that was sent, where that can get lost; 0 means DefaultLinger.
+	Linger time.Duration
 	// Logger is where the endpoint says what it chose and what it refused; nil discards.
 	Logger *slog.Logger
 }
 
 // DefaultMaxPayload is the largest payload of a frame unless a Config says otherwise.
 const DefaultMaxPayload = 16 << 20
+
+// DefaultLinger is how long Close waits unless a Config says otherwise.
+const DefaultLinger = 2 * time.Second
 
 // Driver makes endpoints of one kind.
 type Driver interface {

@@ -83,6 +83,9 @@ func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error
 	if c.MaxPayload < 0 {
 		return nil, fmt.Errorf("a limit of %d bytes for a payload", c.MaxPayload)
 	}
+	if c.Linger == 0 {
+		c.Linger = transport.DefaultLinger
+	}
 	if c.HostID == "" {
 		c.HostID = bootID()
 	}
@@ -241,7 +244,7 @@ func (e *endpoint) close() error {
 	e.waiting.Store(0)
 	e.mu.Unlock()
 	all := slices.Concat(unclaimed, e.links)
-	linger(all)
+	e.linger(all)
 	for _, l := range all {
 		errs = append(errs, l.close())
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// lingerSeconds is how long linger waits.
-const lingerSeconds = 2
+// lingerQuiet is how long linger waits before it says so.
+const lingerQuiet = time.Second
 
 // lingerPause is how often linger looks: nothing tells when the other end has acknowledged.
 const lingerPause = 5 * time.Millisecond
@@ -20,8 +20,9 @@ const lingerPause = 5 * time.Millisecond
 // have all that was sent. It goes on reading meanwhile: what arrives at a connection that does not
 // read resets it, and a reset throws away what is still to be sent. What the other end's system has
 // survives a reset. The turn is held.
-func linger(links []*link) {
-	end := time.Now().Add(lingerSeconds * time.Second)
+func (e *endpoint) linger(links []*link) {
+	begin := time.Now()
+	said := false
 	sink := make([]byte, idleBytes)
 	var waiting []*link
 	for _, l := range links {
@@ -29,7 +30,12 @@ func linger(links []*link) {
 			waiting = append(waiting, l)
 		}
 	}
-	for time.Now().Before(end) {
+	for time.Since(begin) < e.c.Linger {
+		if !said && len(waiting) > 0 && time.Since(begin) >= lingerQuiet {
+			said = true
+			e.log.Warn("zmq: closing: peers have yet to read what was sent to them", "rank", e.c.Rank,
+				"peers", peersOf(waiting), "since", begin, "until", begin.Add(e.c.Linger))
+		}
 		left := waiting[:0]
 		fds := make([]unix.PollFd, 0, len(waiting))
 		for _, l := range waiting {
@@ -47,6 +53,14 @@ func linger(links []*link) {
 		}
 		_, _ = transport.Poll(fds, lingerPause) // an interrupted one is as good
 	}
+}
+
+// peersOf lists the ranks at the other ends.
+func peersOf(links []*link) (ranks []int) {
+	for _, l := range links {
+		ranks = append(ranks, l.peer)
+	}
+	return ranks
 }
 
 // flushed hands what Send has taken to the system, ends the sending once that has all of it, and tells
