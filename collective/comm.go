@@ -50,6 +50,9 @@ func (c *Comm) Rank() int { return c.rank }
 // Size is the number of ranks.
 func (c *Comm) Size() int { return c.size }
 
+// Driver is the name of the driver that moves this process's frames: "auto", "zmq:tcp".
+func (c *Comm) Driver() string { return c.e.driver }
+
 // String names the communicator and this rank of it.
 func (c *Comm) String() string {
 	return fmt.Sprintf("comm %d rank %d of %d", c.id, c.rank, c.size)

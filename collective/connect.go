@@ -1,7 +1,6 @@
 package collective
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,14 +45,40 @@ func Connect(ctx context.Context, opts ...Option) (*Comm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("collective: connect: %w", errors.Join(err, ep.Close()))
 	}
+	tellDriver(cfg, name, env.Rank, ep, session.Members())
 	return newWorld(world{
 		rank: env.Rank, members: session.Members(), ep: ep, driver: name, config: cfg,
 		release: session.Close,
 	}), nil
 }
 
-// open attaches this rank to the driver that is asked for, zmq by default. A rank alone needs no
-// network.
+// tellDriver logs, in one line, which driver was chosen by whom and, where it is one that chooses
+// itself, what it takes for how many of the peers and why.
+func tellDriver(
+	cfg *config, name string, rank int, ep transport.Endpoint, members []rendezvous.Member,
+) {
+	args := []any{"rank", rank, "size", len(members), "driver", name, "chosen by", cfg.driverBy}
+	if c, ok := ep.(transport.Chooser); ok {
+		var ways []string
+		count := map[string]int{}
+		for i, m := range members {
+			if i == rank {
+				continue
+			}
+			driver, why := c.Choose(m.Addresses)
+			way := fmt.Sprintf("by %s (%s)", driver, why)
+			if count[way]++; count[way] == 1 {
+				ways = append(ways, way)
+			}
+		}
+		for _, way := range ways {
+			args = append(args, "peers "+way, count[way])
+		}
+	}
+	cfg.logger.Info("collective: connected", args...)
+}
+
+// open attaches this rank to the driver that is asked for. A rank alone needs no network.
 func open(ctx context.Context, cfg *config, env *rendezvous.Environment, hostID string) (
 	ep transport.Endpoint, name string, err error,
 ) {
@@ -61,8 +86,9 @@ func open(ctx context.Context, cfg *config, env *rendezvous.Environment, hostID 
 	switch {
 	case d == nil && env.Size == 1:
 		d = inproc.NewNetwork(inproc.Options{}).Driver()
+		cfg.driverBy = "being alone"
 	case d == nil:
-		if d, err = drivers.Lookup(cmp.Or(cfg.driverName, drivers.Default)); err != nil {
+		if d, err = drivers.Lookup(cfg.driverName); err != nil {
 			return nil, "", err
 		}
 	}

@@ -37,6 +37,7 @@ type engine struct {
 	checksum bool
 	closed   bool
 	host     string
+	driver   string // its name
 	early    map[uint32]*record
 	release  func() error
 	open     int // communicators not closed

@@ -120,6 +120,15 @@ func ExampleComm_Rank() {
 	// rank 1: 1
 }
 
+func ExampleComm_Driver() {
+	onRanks(2, func(_ context.Context, c *collective.Comm) (any, error) {
+		return c.Driver(), nil
+	})
+	// Output:
+	// rank 0: inproc
+	// rank 1: inproc
+}
+
 // One rank gives up; all others hear why.
 func ExampleComm_Abort() {
 	onRanks(3, func(ctx context.Context, c *collective.Comm) (any, error) {

@@ -214,7 +214,7 @@ func (r *faultRank) late(ctx context.Context) error {
 // eachFault runs a test for drivers and sizes.
 func eachFault(t *testing.T, sizes []int, f func(t *testing.T, driver string, size int)) {
 	t.Parallel()
-	for _, driver := range []string{"shm", "zmq:tcp", "zmq:ipc"} {
+	for _, driver := range []string{"auto", "shm", "zmq:tcp", "zmq:ipc"} {
 		if !hasDriver(driver) {
 			continue
 		}

@@ -39,7 +39,7 @@ func newWorld(w world) *Comm {
 		}
 	}
 	e := &engine{
-		rank: w.rank, ep: w.ep, log: w.config.logger, host: w.members[w.rank].Host,
+		rank: w.rank, ep: w.ep, log: w.config.logger, host: w.members[w.rank].Host, driver: w.driver,
 		comms: map[uint32]*Comm{}, early: map[uint32]*record{},
 		patience: transport.NewPatience(local, w.goroutines), checksum: w.config.checksum, release: w.release,
 	}
@@ -56,8 +56,9 @@ func newWorld(w world) *Comm {
 		}
 		e.peers = append(e.peers, p)
 	}
+	hosts := topology.HostsOf(ids)
 	pl := planner{
-		hosts: topology.HostsOf(ids).Index, model: modelOf(w.driver), force: w.config.force,
+		hosts: hosts.Index, model: modelOf(w.driver, hosts.Count()), force: w.config.force,
 		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes,
 	}
 	return e.newComm(0, ranks, w.rank, pl)
@@ -90,7 +91,10 @@ func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 
 // modelOf returns the assumed cost model of a driver's links. It is the same on every rank, as the
 // choice of an algorithm must be.
-func modelOf(driver string) topology.Model {
+func modelOf(driver string, hosts int) topology.Model {
+	if driver == "auto" && hosts == 1 {
+		driver = "shm"
+	}
 	switch driver {
 	case "inproc":
 		return topology.Model{Alpha: 1e-6, Beta: 1.0 / 10e9, Gamma: 1.0 / 12e9}

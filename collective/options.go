@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/drivers"
 )
 
 // Option changes what Connect, or Local, would do by itself.
@@ -19,6 +20,7 @@ type config struct {
 	envRead    bool
 	driver     transport.Driver
 	driverName string
+	driverBy   string // who has chosen it, for people
 	listen     string
 	logger     *slog.Logger
 	force      map[schedule.Collective]string
@@ -38,16 +40,19 @@ func WithEnvironment(env rendezvous.Environment) Option {
 // WithDriver moves frames by a driver of the caller's.
 func WithDriver(d transport.Driver) Option {
 	return func(c *config) error {
-		c.driver = d
+		c.driver, c.driverBy = d, "an option"
 		return nil
 	}
 }
 
-// WithDriverName chooses a built-in driver by name: "zmq", "zmq:tcp", "zmq:ipc", "shm", or "auto",
-// which is shm inside a host and zmq between hosts. It wins over the variable TUTTI_DRIVER.
+// WithDriverName chooses a built-in driver by name: "shm", "zmq", "zmq:tcp", "zmq:ipc", or "auto",
+// the default, which is shm inside a host and zmq between hosts. It wins over the variable
+// TUTTI_DRIVER, and must be the same on all ranks. An empty name changes nothing.
 func WithDriverName(name string) Option {
 	return func(c *config) error {
-		c.driverName = name
+		if name != "" {
+			c.driverName, c.driverBy = name, "an option"
+		}
 		return nil
 	}
 }
@@ -120,7 +125,10 @@ func newConfig(opts []Option) (*config, error) {
 			return nil, fmt.Errorf("TUTTI_ALGO: %w", err)
 		}
 	}
-	c.driverName = os.Getenv("TUTTI_DRIVER")
+	c.driverName, c.driverBy = drivers.Default, "default"
+	if s := os.Getenv("TUTTI_DRIVER"); s != "" {
+		c.driverName, c.driverBy = s, "TUTTI_DRIVER"
+	}
 	for _, o := range opts {
 		if err := o(c); err != nil {
 			return nil, err

@@ -39,7 +39,7 @@ func runProgram(name string) int {
 }
 
 // processDrivers are what ranks with processes of their own meet on.
-var processDrivers = slices.DeleteFunc([]string{"shm", "zmq:tcp", "zmq:ipc", "zmq"},
+var processDrivers = slices.DeleteFunc([]string{"auto", "shm", "zmq:tcp", "zmq:ipc", "zmq"},
 	func(name string) bool { return !hasDriver(name) })
 
 // runRanks runs a program as the ranks of a job, as the command tutti does, and returns what they

@@ -135,7 +135,9 @@ func WithDriver(d transport.Driver) Option {
 	}
 }
 
-// WithDriverName chooses a built-in driver by name. Without it the variable TUTTI_DRIVER does.
+// WithDriverName chooses a built-in driver by name, see package transport/drivers. Without it the
+// variable TUTTI_DRIVER does, and without that it is "auto": shared memory inside a host, ZeroMQ
+// between hosts. All components use the same.
 func WithDriverName(name string) Option {
 	return func(c *config) (err error) {
 		c.driver, err = drivers.Lookup(name)

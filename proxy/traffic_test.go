@@ -11,6 +11,7 @@ import (
 
 	"github.com/tutti-ml/tutti/proxy"
 	"github.com/tutti-ml/tutti/transport"
+	builtin "github.com/tutti-ml/tutti/transport/drivers"
 	"github.com/tutti-ml/tutti/transport/inproc"
 	"github.com/tutti-ml/tutti/transport/shm"
 	"github.com/tutti-ml/tutti/transport/zmq"
@@ -22,6 +23,15 @@ var drivers = map[string]func() transport.Driver{
 	"ipc":    func() transport.Driver { return zmq.New(zmq.IPC) },
 	"tcp":    func() transport.Driver { return zmq.New(zmq.TCP) },
 	"shm":    func() transport.Driver { return shm.New() },
+	"auto":   openAuto,
+}
+
+func openAuto() transport.Driver {
+	d, err := builtin.Lookup("auto")
+	if err != nil {
+		panic(err)
+	}
+	return d
 }
 
 // overDrivers runs a test over each driver, on a store of its own.

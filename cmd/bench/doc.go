@@ -1,7 +1,7 @@
 // Command bench measures the collectives as NVIDIA's nccl-tests do: the same options, the same
 // convention of sizes, the same columns.
 //
-//	bench -op allreduce -np 4 -b 4 -e 64M -f 4          4 processes here, over ZeroMQ
+//	bench -op allreduce -np 4 -b 4 -e 64M -f 4          4 processes here, over shared memory
 //	bench -op all -np 4 -driver inproc -dtype all       4 goroutines of one process
 //	tutti run -n 4 -- bench -op alltoall -json          the ranks of a launcher
 //

@@ -45,7 +45,7 @@ func startGoroutines(ctx context.Context, o *options, stdout, stderr io.Writer) 
 	var g errgroup.Group
 	for _, c := range comms {
 		g.Go(func() error {
-			if err := measureAll(ctx, c, o, "inproc", stdout); err != nil {
+			if err := measureAll(ctx, c, o, stdout); err != nil {
 				return fmt.Errorf("rank %d: %w", c.Rank(), err)
 			}
 			return nil
@@ -64,18 +64,8 @@ func join(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	driver := o.driver
-	if driver == "" {
-		driver = os.Getenv("TUTTI_DRIVER")
-	}
-	switch {
-	case env.Size <= 1:
-		driver = "inproc" // what a rank alone uses
-	case driver == "":
-		driver = "zmq"
-	}
-	if driver != "inproc" {
-		settings = append(settings, collective.WithDriverName(driver))
+	if o.driver != "" && o.driver != "inproc" { // which a rank alone uses anyway
+		settings = append(settings, collective.WithDriverName(o.driver))
 	}
 	connect := ctx
 	if o.timeout > 0 {
@@ -87,7 +77,7 @@ func join(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := measureAll(ctx, c, o, driver, stdout); err != nil {
+	if err := measureAll(ctx, c, o, stdout); err != nil {
 		return fmt.Errorf("rank %d: %w", c.Rank(), err)
 	}
 	return nil
@@ -110,7 +100,7 @@ func (o *options) logger(stderr io.Writer) *slog.Logger {
 	if !o.verbose {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(stderr, nil))
+	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // place is where a rank runs.

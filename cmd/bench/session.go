@@ -31,10 +31,8 @@ func (e *wrongError) Error() string { return fmt.Sprintf("%d elements were wrong
 
 // measureAll runs every operation, element type, reduction and size on this rank, and closes the
 // communicator. Rank 0 reports to out.
-func measureAll(
-	ctx context.Context, c *collective.Comm, o *options, driver string, out io.Writer,
-) error {
-	s := &session{c: c, o: o, driver: driver}
+func measureAll(ctx context.Context, c *collective.Comm, o *options, out io.Writer) error {
+	s := &session{c: c, o: o, driver: c.Driver()}
 	if c.Rank() == 0 {
 		s.out = newReporter(o.format, out)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
@@ -34,7 +35,12 @@ func (d auto) Open(ctx context.Context, c transport.Config) (transport.Endpoint,
 	}
 	e := &endpoint{rank: c.Rank, log: log, far: far, names: [2]string{d.near.Name(), d.far.Name()}}
 	if near, err := d.near.Open(ctx, c); err != nil {
-		log.Warn("auto: no shared memory: all links go by "+d.far.Name(), "rank", c.Rank, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, errors.ErrUnsupported) {
+			level = slog.LevelDebug // so it is everywhere but on Linux
+		}
+		log.Log(ctx, level, "auto: no shared memory: all links go by "+d.far.Name(), "rank", c.Rank,
+			"error", err)
 	} else if err := e.join(near); err != nil {
 		return nil, errors.Join(err, near.Close(), far.Close())
 	}
@@ -50,9 +56,13 @@ type endpoint struct {
 	names     [2]string
 	encoded   []byte
 	wait      func(time.Time)
+	warned    atomic.Bool // that shared memory has failed: once is enough
 }
 
-var _ transport.Endpoint = (*endpoint)(nil)
+var (
+	_ transport.Endpoint = (*endpoint)(nil)
+	_ transport.Chooser  = (*endpoint)(nil)
+)
 
 // encode puts the addresses of both after each other, each with its length (2 bytes, little-endian)
 // before it; that of the near endpoint is 0 when there is none.
@@ -87,8 +97,43 @@ var errAddresses = errors.New("not the addresses of an endpoint of this driver")
 // Addresses returns where peers reach both.
 func (e *endpoint) Addresses() []byte { return append([]byte(nil), e.encoded...) }
 
-// Dial opens a link through shared memory where that reaches the peer, else by the other driver,
-// and says which and why.
+// Choose tells which driver reaches a peer, and why: the near one wherever it can.
+func (e *endpoint) Choose(addresses []byte) (driver, why string) {
+	near, _, err := decode(addresses)
+	if err == nil {
+		err = e.reaches(near)
+	}
+	if err != nil {
+		return e.names[1], err.Error()
+	}
+	return e.names[0], sameHost
+}
+
+const sameHost = "same host: shared memory"
+
+var (
+	errNoneHere  = errors.New("this rank has no shared memory")
+	errNoneThere = errors.New("the peer has no shared memory")
+)
+
+// reacher is an endpoint that can tell from an address alone whether a Dial has a chance.
+type reacher interface{ Reaches(address []byte) error }
+
+// reaches tells why the near driver can't reach a peer, nil when it should.
+func (e *endpoint) reaches(near []byte) error {
+	switch {
+	case e.near == nil:
+		return errNoneHere
+	case len(near) == 0:
+		return errNoneThere
+	}
+	if r, ok := e.near.(reacher); ok {
+		return r.Reaches(near)
+	}
+	return nil
+}
+
+// Dial opens a link through shared memory where that reaches the peer, else by the other driver.
 func (e *endpoint) Dial(ctx context.Context, peer int, addresses []byte) (transport.Link, error) {
 	near, far, err := decode(addresses)
 	if err != nil {
@@ -97,53 +142,48 @@ func (e *endpoint) Dial(ctx context.Context, peer int, addresses []byte) (transp
 			Remedy: "use the same driver in all processes",
 		}
 	}
-	l, why, err := e.dialNear(ctx, peer, near)
+	why := e.reaches(near)
+	var failed error
 	if why == nil {
-		return l, err
+		l, err := e.near.Dial(ctx, peer, near)
+		if err == nil {
+			e.log.Debug("auto: connected", "rank", e.rank, "peer", peer, "driver", e.names[0],
+				"why", sameHost)
+		}
+		if err == nil || !e.passes(ctx, err) {
+			return l, err
+		}
+		e.warn(peer, err)
+		why, failed = err, err
 	}
-	l, err = e.far.Dial(ctx, peer, far)
+	l, err := e.far.Dial(ctx, peer, far)
 	if err != nil {
 		var failure *transport.LinkError
-		if errors.As(err, &failure) && !errors.Is(why, shm.ErrElsewhere) {
-			failure.Err = fmt.Errorf("%w; and through shared memory: %w", failure.Err, why)
+		if errors.As(err, &failure) && failed != nil {
+			failure.Err = fmt.Errorf("%w; and through shared memory: %w", failure.Err, failed)
 		}
 		return nil, err
 	}
-	e.log.Info("auto: connected", "rank", e.rank, "peer", peer, "driver", e.names[1], "why", why)
+	e.log.Debug("auto: connected", "rank", e.rank, "peer", peer, "driver", e.names[1], "why", why)
 	return l, nil
 }
 
-var (
-	errNoneHere  = errors.New("this rank has no shared memory")
-	errNoneThere = errors.New("the peer has no shared memory")
-)
-
-// dialNear returns what Dial does or, when the far driver has to be tried, why.
-func (e *endpoint) dialNear(ctx context.Context, peer int, address []byte) (
-	l transport.Link, why, err error,
-) {
-	switch {
-	case e.near == nil:
-		return nil, errNoneHere, nil
-	case len(address) == 0:
-		return nil, errNoneThere, nil
-	}
-	l, err = e.near.Dial(ctx, peer, address)
+// passes tells whether the other driver may do better than one that has failed like this.
+func (e *endpoint) passes(ctx context.Context, err error) bool {
 	var hello *transport.HelloError
-	switch {
-	case err == nil:
-		e.log.Info("auto: connected", "rank", e.rank, "peer", peer, "driver", e.names[0],
-			"why", "same host: shared memory")
-		return l, nil, nil
-	case errors.Is(err, shm.ErrElsewhere):
-		return nil, shm.ErrElsewhere, nil
-	case ctx.Err() != nil, errors.Is(err, transport.ErrClosed),
-		errors.As(err, &hello) && hello.Reason != transport.HelloBroken:
-		return nil, nil, err // the other driver would fail as well
+	return ctx.Err() == nil && !errors.Is(err, transport.ErrClosed) &&
+		(!errors.As(err, &hello) || hello.Reason == transport.HelloBroken)
+}
+
+// warn says that shared memory has failed. What fails for one peer, memory as a rule, fails for the
+// next ones too: those are told to who looks closer.
+func (e *endpoint) warn(peer int, err error) {
+	level := slog.LevelWarn
+	if e.warned.Swap(true) {
+		level = slog.LevelDebug
 	}
-	e.log.Warn("auto: no shared memory with a rank of this host: trying "+e.names[1],
-		"rank", e.rank, "peer", peer, "error", err)
-	return nil, err, nil
+	e.log.Log(context.Background(), level, "auto: no shared memory with a rank of this host: it goes by "+
+		e.names[1], "rank", e.rank, "peer", peer, "error", err)
 }
 
 // Accept returns a link that a peer has opened by either driver.

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/shm"
 	"github.com/tutti-ml/tutti/transport/transporttest"
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
@@ -79,7 +81,7 @@ func TestWhatIsChosenAndWhy(t *testing.T) {
 			`msg="auto: connected" rank=0 peer=1 driver=zmq why="it is on another host`,
 		}},
 		{"none here", poor, newAuto(), "here", "zmq unix", []string{
-			`msg="auto: no shared memory: all links go by zmq" rank=0 error="no memory to be had"`,
+			`level=WARN msg="auto: no shared memory: all links go by zmq" rank=0 error="no memory to be had"`,
 			`driver=zmq why="this rank has no shared memory"`,
 		}},
 		{"none there", newAuto(), poor, "here", "zmq unix", []string{
@@ -90,11 +92,16 @@ func TestWhatIsChosenAndWhy(t *testing.T) {
 			var log bytes.Buffer
 			config := transport.Config{
 				Size: 2, Job: t.Name(), Secret: []byte("secret"), HostID: "here",
-				Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				Logger: slog.New(slog.NewTextHandler(&log, verbose)),
 			}
 			a := start(t, c.here, config)
 			config.Rank, config.HostID, config.Logger = 1, c.host, nil
 			b := start(t, c.there, config)
+			driver, why := a.(transport.Chooser).Choose(b.Addresses())
+			if says := fmt.Sprintf("driver=%s why=%q", driver, why); !strings.Contains(
+				c.says[len(c.says)-1], says[:30]) {
+				t.Errorf("it chooses %s", says)
+			}
 			l, err := a.Dial(t.Context(), 1, b.Addresses())
 			if err != nil {
 				t.Fatal(err)
@@ -111,6 +118,51 @@ func TestWhatIsChosenAndWhy(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+var verbose = &slog.HandlerOptions{Level: slog.LevelDebug}
+
+// short is shared memory that has run out: it listens, and no link can be made.
+type short struct{}
+
+func (short) Name() string { return "shm" }
+
+func (short) Open(ctx context.Context, c transport.Config) (transport.Endpoint, error) {
+	e, err := shm.New().Open(ctx, c)
+	return shortEndpoint{e, e.(transport.Parker)}, err
+}
+
+type shortEndpoint struct {
+	transport.Endpoint
+	transport.Parker
+}
+
+func (shortEndpoint) Dial(_ context.Context, peer int, _ []byte) (transport.Link, error) {
+	return nil, &transport.LinkError{
+		Phase: "dial", Peer: peer, Err: syscall.ENOSPC, Remedy: "raise the memory limit",
+	}
+}
+
+// TestMemoryIsShort: links go by the other driver, and one line warns, with what can be done.
+func TestMemoryIsShort(t *testing.T) {
+	var log bytes.Buffer
+	config := transport.Config{
+		Size: 4, HostID: "here", Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	a := start(t, auto{near: short{}, far: zmq.New(zmq.Auto)}, config)
+	config.Logger = nil
+	for config.Rank = 1; config.Rank < config.Size; config.Rank++ {
+		b := start(t, newAuto(), config)
+		l, err := a.Dial(t.Context(), config.Rank, b.Addresses())
+		if err != nil || !strings.HasPrefix(l.String(), "zmq unix") {
+			t.Fatalf("the link is %v: %v", l, err)
+		}
+	}
+	const says = `msg="auto: no shared memory with a rank of this host: it goes by zmq"`
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), says) ||
+		!strings.Contains(log.String(), "raise the memory limit") {
+		t.Errorf("%d warnings in\n%s", n, log.String())
 	}
 }
 

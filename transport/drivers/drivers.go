@@ -15,7 +15,7 @@ import (
 )
 
 // Default is the name of the driver that is used when none is chosen.
-const Default = "zmq"
+const Default = "auto"
 
 // makers is in the order in which Names lists it.
 var makers = []struct {

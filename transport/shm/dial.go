@@ -39,6 +39,23 @@ func (e *endpoint) Dial(ctx context.Context, peer int, encoded []byte) (transpor
 	return nil, failure
 }
 
+// Reaches tells, from its addresses alone, why a peer can't be reached, nil when it should be: the
+// error is ErrElsewhere, or that these are no addresses.
+func (e *endpoint) Reaches(encoded []byte) error {
+	there, err := decodeAddress(encoded)
+	if err != nil {
+		return err
+	}
+	return e.reaches(&there)
+}
+
+func (e *endpoint) reaches(there *address) error {
+	if there.host != e.at.host || there.space != e.at.space {
+		return ErrElsewhere
+	}
+	return nil
+}
+
 func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, *link, error) {
 	if peer < 0 || peer >= e.c.Size || peer == e.c.Rank {
 		return "no address", nil, fmt.Errorf("rank %d of %d dials rank %d", e.c.Rank, e.c.Size, peer)
@@ -50,8 +67,8 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 	if err != nil {
 		return "an unknown address", nil, err
 	}
-	if there.host != e.at.host || there.space != e.at.space {
-		return there.name, nil, ErrElsewhere
+	if err := e.reaches(&there); err != nil {
+		return there.name, nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

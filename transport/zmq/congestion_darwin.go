@@ -1,8 +1,4 @@
 package zmq
 
-import "net"
-
-// insideHost is false: there is no congestion control to choose here.
-func insideHost(net.Conn) bool { return false }
-
-func uncongested(uintptr) {}
+// fillBothWays does nothing: there is no congestion control to choose here.
+func fillBothWays(uintptr) {}

@@ -292,10 +292,8 @@ func tune(conn net.Conn, d driver) error {
 	}); err != nil {
 		return err
 	}
-	if insideHost(conn) {
-		if err := raw.Control(uncongested); err != nil {
-			return err
-		}
+	if err := raw.Control(fillBothWays); err != nil {
+		return err
 	}
 	if d.userTimeout <= 0 {
 		return nil

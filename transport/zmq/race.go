@@ -77,7 +77,7 @@ func (e *endpoint) race(ctx context.Context, peer int, all []candidate) (*link, 
 			if r.err == nil {
 				l, err := e.win(r, peer)
 				if err == nil {
-					e.log.Info("zmq: connected", "rank", e.c.Rank, "peer", peer, "address",
+					e.log.Debug("zmq: connected", "rank", e.c.Rank, "peer", peer, "address",
 						all[r.index].String(), "why", all[r.index].why, "of", all, "took", time.Since(begin))
 					return l, nil
 				}
