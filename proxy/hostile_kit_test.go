@@ -53,6 +53,14 @@ func (l *fakeLink) feed(frames ...frame) {
 	l.in = append(l.in, frames...)
 }
 
+// more lets further bytes of the last frame arrive.
+func (l *fakeLink) more(text []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := &l.in[len(l.in)-1]
+	f.payload = append(f.payload, text...)
+}
+
 // breaks ends what comes in with an error.
 func (l *fakeLink) breaks() {
 	l.mu.Lock()

@@ -48,8 +48,9 @@ func (e *engine) poll(l *link) (moved bool) {
 		if !l.seen {
 			l.seen, l.in.left = true, int(h.Length)
 			err = e.begin(l, h)
+			moved = true
 		}
-		done := false
+		left, done := l.in.left, false
 		if err == nil {
 			done, err = e.payload(l, h)
 		}
@@ -60,11 +61,10 @@ func (e *engine) poll(l *link) (moved bool) {
 			})
 			return true
 		}
-		moved = true
 		if !done {
-			return moved
+			return moved || l.in.left < left // a body on its way is worth a wait
 		}
-		l.seen = false
+		l.seen, moved = false, true
 	}
 	return true
 }

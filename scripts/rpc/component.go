@@ -43,14 +43,14 @@ type caller interface {
 // openEngine returns the engine of a name.
 func openEngine(name string) (engine, error) {
 	switch name {
-	case "zmq", "zmq:tcp", "zmq:ipc":
+	case "auto", "shm", "zmq", "zmq:tcp", "zmq:ipc":
 		return proxyEngine{name}, nil
 	case "grpc:unix":
 		return &grpcEngine{network: "unix"}, nil
 	case "grpc:tcp":
 		return &grpcEngine{network: "tcp"}, nil
 	}
-	return nil, fmt.Errorf("no engine %q: zmq, zmq:tcp, grpc:unix or grpc:tcp", name)
+	return nil, fmt.Errorf("no engine %q: auto, zmq, zmq:tcp, grpc:unix or grpc:tcp", name)
 }
 
 // runComponent is the life of a process of a group: it ends when its input does.

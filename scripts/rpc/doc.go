@@ -11,7 +11,8 @@
 //
 // The engines:
 //
-//	zmq          proxy, as it is by default: inside a host over Unix sockets
+//	auto         proxy, as it is by default: inside a host through shared memory
+//	zmq:ipc      proxy over Unix sockets
 //	zmq:tcp      proxy over TCP, through the loopback interface
 //	grpc:unix    gRPC-go, unary calls, over a Unix socket
 //	grpc:tcp     gRPC-go, unary calls, over TCP through the loopback interface

@@ -115,7 +115,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	fs.DurationVar(&o.limit, "timeout", 5*time.Minute, "longest time of one round")
 	fs.BoolVar(&o.json, "json", false, "print a line of JSON for each measurement")
 	fs.StringVar(&o.store, "store", "", "where the components meet; without it they are served one")
-	engines := fs.String("engines", "zmq,zmq:tcp,grpc:unix,grpc:tcp", "engines, with commas")
+	engines := fs.String("engines", "auto,zmq:ipc,zmq:tcp,grpc:unix,grpc:tcp", "engines, with commas")
 	cases := fs.String("cases", strings.Join(patterns, ","), "patterns, with commas")
 	sizes := fs.String("sizes", "0,1K,64K,1M", "bytes of a body, with commas")
 	if err := fs.Parse(args); err != nil {

@@ -92,7 +92,7 @@ func ratio(a, b []value, of func(value) float64, small bool) float64 {
 // peer is the engine that another one is compared with: of the same network.
 func peer(engine string) string {
 	switch engine {
-	case "zmq", "zmq:ipc":
+	case "auto", "shm", "zmq", "zmq:ipc":
 		return "grpc:unix"
 	case "zmq:tcp":
 		return "grpc:tcp"
