@@ -26,8 +26,11 @@ func TestConnectTellsTheDriver(t *testing.T) {
 		{"nothing asked", "", nil, `driver=auto "chosen by"=default ` +
 			`"peers by shm (same host: shared memory)"=2`},
 		{"a variable", "zmq:ipc", nil, `driver=zmq:ipc "chosen by"=TUTTI_DRIVER`},
-		{"an option", "zmq:ipc", []Option{WithDriverName("shm"), WithDriverName("")},
-			`driver=shm "chosen by"="an option"`},
+		{
+			"an option", "zmq:ipc",
+			[]Option{WithDriverName("shm"), WithDriverName("")},
+			`driver=shm "chosen by"="an option"`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("TUTTI_DRIVER", test.variable)
