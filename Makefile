@@ -14,6 +14,7 @@ BENCH       ?= .
 COUNT       ?= 5
 FUZZTIME    ?= 30s
 HOSTS_FLAGS ?= -n 2
+RATES       ?= 1gbit 100mbit
 BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
 RPC_FLAGS   ?= -rounds 5
 PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
@@ -85,6 +86,16 @@ bench-hosts: ## all collectives between two network namespaces as hosts (root); 
 	@mkdir -p bin
 	go build -o bin/ ./cmd/bench
 	scripts/netns/run.sh $(HOSTS_FLAGS) -- bin/bench $(BENCH_FLAGS)
+
+.PHONY: bench-links
+bench-links: ## how much of links of RATES="1gbit 100mbit" all-reduces between two hosts fill (root)
+	scripts/setup.sh iproute2
+	@mkdir -p bin
+	go build -o bin/ ./cmd/bench
+	for rate in $(RATES); do for ranks in 1 2; do \
+		echo "== $$rate, $$ranks a host"; \
+		scripts/netns/run.sh -n $$ranks -rate $$rate -- bin/bench -op allreduce -b 1M -e 16M -f 4 -c 0 \
+			-time 3s -json | grep ^netns; done; done
 
 .PHONY: lint
 lint: ## format, vet on every platform, staticcheck, generated files

@@ -53,7 +53,7 @@ func matrixWorld(g ground, size, round int) setting {
 	}
 	s := setting{size: size, driver: g.driver()}
 	s.opts = []Option{WithAlgorithms(strings.Join(force, ","))}
-	if forced(schedule.AllReduce, round).Name == "hierarchical" && size > 2 {
+	if size > 2 {
 		s.hosts = twoLevels(size)
 	}
 	return s

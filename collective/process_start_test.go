@@ -60,30 +60,36 @@ func startRanks(t *testing.T, size int, driver, program, argument string) []*pro
 	})
 	all := make([]*process, size)
 	for rank := range all {
-		p := &process{t: t, rank: rank, cmd: exec.Command(os.Args[0])}
-		p.cmd.Env = append(os.Environ(),
+		all[rank] = startRank(t, rank, exec.Command(os.Args[0]),
 			programVariable+"="+program, argumentVariable+"="+argument, "TUTTI_DRIVER="+driver,
 			fmt.Sprint("TUTTI_RANK=", rank), fmt.Sprint("TUTTI_SIZE=", size),
 			"TUTTI_STORE="+store.URL(), "TUTTI_SECRET=secret", "TUTTI_JOB=faults")
-		p.cmd.Stderr = &p.stderr
-		stdout, err := p.cmd.StdoutPipe()
-		if err == nil {
-			p.stdin, err = p.cmd.StdinPipe()
-		}
-		if err == nil {
-			err = p.cmd.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.stdout = json.NewDecoder(stdout)
-		t.Cleanup(func() {
-			_ = p.cmd.Process.Kill() // it may have ended
-			p.wait()
-		})
-		all[rank] = p
 	}
 	return all
+}
+
+// startRank starts one rank.
+func startRank(t *testing.T, rank int, cmd *exec.Cmd, env ...string) *process {
+	t.Helper()
+	p := &process{t: t, rank: rank, cmd: cmd}
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = &p.stderr
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		p.stdin, err = cmd.StdinPipe()
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stdout = json.NewDecoder(stdout)
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		p.wait()
+	})
+	return p
 }
 
 // read takes the next report of the rank.

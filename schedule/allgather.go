@@ -4,6 +4,7 @@ var allGatherAlgorithms = []*Algorithm{
 	allGatherCirculant,
 	allGatherRecursiveDoubling,
 	allGatherRing,
+	allGatherHierarchical,
 }
 
 // newAllGather starts the program of an all-gather and puts the rank's own block into Out. It is

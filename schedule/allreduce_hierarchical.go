@@ -1,13 +1,8 @@
 package schedule
 
-import (
-	"errors"
+import "github.com/tutti-ml/tutti/topology"
 
-	"github.com/tutti-ml/tutti/topology"
-)
-
-// All-reduce in two levels, for ranks that share hosts and hosts that share a network. It sends
-// over the network as little as if every host were one rank.
+// All-reduce in two levels, see hierarchical.go.
 //
 // With g ranks on each of h hosts, rank i of a host cares for shard i of the vector:
 //
@@ -32,24 +27,11 @@ import (
 //
 // Source: the composition is common; the phases are those of circulant.go and binomial.go.
 
-const hierarchical = "hierarchical"
-
-var errFlat = errors.New(
-	"schedule: hierarchical needs several hosts, one of them with several ranks")
-
 var allReduceHierarchical = &Algorithm{
 	Collective: AllReduce, Name: hierarchical,
 	Build:   buildAllReduceHierarchical,
 	Applies: hierarchicalApplies,
 	Cost:    hierarchicalCost,
-}
-
-func hierarchicalApplies(a Args) error {
-	h := topology.HostsOf(a.Hosts)
-	if h.Count() < 2 || h.Largest() < 2 {
-		return errFlat
-	}
-	return nil
 }
 
 func hierarchicalCost(a Args, elemBytes, _ int) topology.Cost {

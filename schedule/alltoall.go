@@ -3,6 +3,7 @@ package schedule
 var allToAllAlgorithms = []*Algorithm{
 	allToAllPairwise,
 	allToAllBruck,
+	allToAllHierarchical,
 }
 
 // newAllToAll starts the program of an all-to-all.

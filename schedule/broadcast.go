@@ -5,6 +5,7 @@ var broadcastAlgorithms = []*Algorithm{
 	broadcastScatterAllGather,
 	broadcastChain,
 	broadcastDoubleTree,
+	broadcastHierarchical,
 }
 
 // newBroadcast starts the program of a broadcast whose vector is cut into the given blocks.

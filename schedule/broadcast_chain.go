@@ -33,14 +33,22 @@ func buildBroadcastChain(a Args) *Program {
 		return p
 	}
 	t := fromRoot(a)
-	vector := p.all(In)
-	if t.me > 0 {
-		vector = p.all(Out)
-		p.recv(0, t.peer(t.me-1), vector)
+	vector := p.all(Out)
+	if t.me == 0 {
+		vector = p.all(In)
 	}
-	if t.me < t.size-1 {
-		p.send(0, t.peer(t.me+1), vector)
-	}
+	p.chainDown(0, t, vector)
 	p.keepRoot()
 	return p
+}
+
+// chainDown passes the vector of a team's first member on along the team. vector is where the caller
+// has it, or gets it.
+func (p *Program) chainDown(group int, t team, vector Span) {
+	if t.me > 0 {
+		p.recv(group, t.peer(t.me-1), vector)
+	}
+	if t.me < t.size-1 {
+		p.send(group, t.peer(t.me+1), vector)
+	}
 }

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"math/bits"
+	"slices"
 	"testing"
 )
 
@@ -110,7 +111,7 @@ func TestTextbookCounts(t *testing.T) {
 		largest = 24
 	}
 	for _, a := range allAlgorithms() {
-		if a.Pipelined || title(a) == "allreduce/hierarchical" {
+		if a.Pipelined || a.Name == hierarchical {
 			continue
 		}
 		t.Run(title(a), func(t *testing.T) {
@@ -271,47 +272,105 @@ func TestDoubleTreeStructure(t *testing.T) {
 	}
 }
 
-// TestHierarchicalCounts spreads g ranks on each of h hosts: a hierarchical all-reduce costs the
-// sum of its parts, and no host sends more over the network than 2(h-1)/h of the vector.
+// levelShape is a vector of n elements on g ranks on each of h hosts, n a multiple of g h.
+type levelShape struct{ g, h, n int }
+
+// local and network are the parts of the vector that are not a rank's of a host, nor a host's, own.
+func (s levelShape) local() int   { return s.n - s.n/s.g }
+func (s levelShape) network() int { return s.n - s.n/s.h }
+
+// twoLevels has, for every hierarchical algorithm without chunks, what its parts add up to, and how
+// many elements no host sends more of over the network: what it would if it were one rank.
+var twoLevels = map[Collective]func(s levelShape) (sum counts, sent int){
+	AllReduce: func(s levelShape) (counts, int) {
+		shard := s.network() / s.g
+		return counts{
+			2*log(s.g) + 2*log(s.h), 2*s.local() + 2*shard, s.local() + shard,
+		}, 2 * s.network()
+	},
+	Broadcast: func(s levelShape) (counts, int) {
+		return counts{2*log(s.g) + s.h - 1, 2*s.local() + (s.h-1)*s.n/s.g, 0}, s.n
+	},
+	Reduce: func(s levelShape) (counts, int) {
+		shards := (s.h - 1) * s.n / s.g
+		return counts{2*log(s.g) + s.h - 1, 2*s.local() + shards, s.local() + shards}, s.n
+	},
+	AllGather: func(s levelShape) (counts, int) {
+		return counts{
+			log(s.g) + log(s.h) + s.g - 1, s.local()/s.h + s.network() + (s.g-1)*s.n, 0,
+		}, s.network()
+	},
+	ReduceScatter: func(s levelShape) (counts, int) {
+		up := (s.g - 1) * s.n
+		return counts{
+			s.g - 1 + log(s.h) + s.g - 1, up + s.network() + s.local()/s.h, up + s.network(),
+		}, s.network()
+	},
+	AllToAll: func(s levelShape) (counts, int) {
+		return counts{s.g + s.h - 2, s.local() + s.network(), 0}, s.g * s.network()
+	},
+}
+
+// log is ceil(log2 x).
+func log(x int) int { return bits.Len(uint(x - 1)) }
+
+// TestHierarchicalCounts spreads g ranks on each of h hosts: a hierarchical algorithm costs the sum
+// of its parts, and no host sends more over the network than if it were one rank.
 func TestHierarchicalCounts(t *testing.T) {
-	a, err := Lookup(AllReduce, "hierarchical")
+	for _, a := range allAlgorithms() {
+		if a.Name != hierarchical {
+			continue
+		}
+		if twoLevels[a.Collective] == nil {
+			t.Errorf("%s: no closed form: add one", title(a))
+			continue
+		}
+		for g := 2; g <= 8; g++ {
+			for h := 2; h <= 8; h++ {
+				s := levelShape{g, h, 2 * g * h}
+				hierarchicalCounts(t, a, s, func(r int) int { return r / g })
+				hierarchicalCounts(t, a, s, func(r int) int { return r % h })
+			}
+		}
+	}
+}
+
+func hierarchicalCounts(t *testing.T, a *Algorithm, s levelShape, host func(rank int) int) {
+	t.Helper()
+	root := 0
+	if a.Collective.Rooted() {
+		root = s.g*s.h - 2 // neither the first rank of its host nor on the first host
+	}
+	args := evenCall(a.Collective, shape{p: s.g * s.h, n: s.n}, root)
+	hosts := make([]int, len(args))
+	for r := range hosts {
+		hosts[r] = host(r)
+	}
+	for r := range args {
+		args[r].Hosts = hosts
+	}
+	if a.Applies(args[0]) != nil {
+		return
+	}
+	proof, err := ProveAlgorithm(a, args, ProveOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ceil := func(x int) int { return bits.Len(uint(x - 1)) }
-	for g := 2; g <= 8; g++ {
-		for h := 2; h <= 8; h++ {
-			n := 2 * g * h
-			args := evenCall(AllReduce, shape{p: g * h, n: n}, 0)
-			hosts := make([]int, g*h)
-			for r := range hosts {
-				hosts[r] = r / g
-			}
-			for r := range args {
-				args[r].Hosts = hosts
-			}
-			proof, err := ProveAlgorithm(a, args, ProveOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			local, network := n-n/g, n/g-n/g/h
-			got := counts{proof.Rounds, proof.Volume, proof.Reduction}
-			want := counts{2*ceil(g) + 2*ceil(h), 2*local + 2*network, local + network}
-			if got != want || !proof.OnePorted {
-				t.Errorf("%d hosts of %d: %+v, want %+v", h, g, got, want)
-			}
-			sent := make([]int, h)
-			for _, m := range proof.Messages {
-				if hosts[m.From] != hosts[m.To] {
-					sent[hosts[m.From]] += m.Elements
-				}
-			}
-			for host, elements := range sent {
-				if elements != 2*n*(h-1)/h {
-					t.Errorf("%d hosts of %d: host %d sends %d of %d", h, g, host, elements, n)
-				}
-			}
-			checkCost(t, a, args[0], proof)
+	got := counts{proof.Rounds, proof.Volume, proof.Reduction}
+	want, most := twoLevels[a.Collective](s)
+	if got != want || !proof.OnePorted {
+		t.Errorf("%s, %d hosts of %d: %+v, want %+v", title(a), s.h, s.g, got, want)
+	}
+	sent, received := make([]int, s.h), make([]int, s.h)
+	for _, m := range proof.Messages {
+		if hosts[m.From] != hosts[m.To] {
+			sent[hosts[m.From]] += m.Elements
+			received[hosts[m.To]] += m.Elements
 		}
 	}
+	if busiest := max(slices.Max(sent), slices.Max(received)); busiest != most {
+		t.Errorf("%s, %d hosts of %d: a host sends or receives %d, want %d",
+			title(a), s.h, s.g, busiest, most)
+	}
+	checkCost(t, a, args[0], proof)
 }

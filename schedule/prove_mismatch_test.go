@@ -137,6 +137,7 @@ func TestOneWayCalls(t *testing.T) {
 		"broadcast/binomial":          {2},
 		"broadcast/chain":             {2},
 		"broadcast/double-tree":       {2},
+		"broadcast/hierarchical":      {2},
 		"broadcast/scatter-allgather": {2},
 		"reduce/binomial":             {1, 3, 5, 7},
 		"reduce/chain":                {1},

@@ -5,6 +5,7 @@ var reduceAlgorithms = []*Algorithm{
 	reduceScatterGather,
 	reduceChain,
 	reduceDoubleTree,
+	reduceHierarchical,
 }
 
 // newReduce starts the program of a reduce whose vector is cut into the given blocks. It returns

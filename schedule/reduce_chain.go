@@ -26,16 +26,23 @@ func buildReduceChain(a Args) *Program {
 		return p
 	}
 	t := fromRoot(a)
-	sum := p.all(In)
+	if acc == Scratch && t.me < t.size-1 {
+		p.Layouts[Scratch] = p.Layouts[In]
+	}
+	p.chainUp(0, t, p.all(In), p.all(acc), true)
+	return p
+}
+
+// chainUp combines in along a team into its first member, from the last one on. The partial sum goes
+// to acc, and last marks the first member's. It returns where the caller's sum is.
+func (p *Program) chainUp(group int, t team, in, acc Span, last bool) Span {
+	sum := in
 	if t.me < t.size-1 {
-		if acc == Scratch {
-			p.Layouts[Scratch] = p.Layouts[In]
-		}
-		sum = p.all(acc)
-		p.recvReduce(0, t.peer(t.me+1), sum, p.all(In), reduction{last: t.me == 0})
+		sum = acc
+		p.recvReduce(group, t.peer(t.me+1), sum, in, reduction{last: last && t.me == 0})
 	}
 	if t.me > 0 {
-		p.send(0, t.peer(t.me-1), sum)
+		p.send(group, t.peer(t.me-1), sum)
 	}
-	return p
+	return sum
 }

@@ -4,6 +4,7 @@ var reduceScatterAlgorithms = []*Algorithm{
 	reduceScatterCirculant,
 	reduceScatterRecursiveHalving,
 	reduceScatterRing,
+	reduceScatterHierarchical,
 }
 
 // newReduceScatter starts the program of a reduce-scatter.

@@ -12,7 +12,8 @@ import (
 func scratchLimits(a *schedule.Algorithm, p, n int) int {
 	whole := n * p
 	switch key := a.Collective.String() + "/" + a.Name; key {
-	case "allreduce/recursive-doubling", "allreduce/hierarchical", "reduce/binomial", "reduce/chain":
+	case "allreduce/recursive-doubling", "allreduce/hierarchical", "reduce/binomial", "reduce/chain",
+		"reduce/hierarchical", "reducescatter/hierarchical":
 		return whole
 	case "reduce/double-tree":
 		if p%2 == 0 { // one of the others may have children in both trees
@@ -31,6 +32,8 @@ func scratchLimits(a *schedule.Algorithm, p, n int) int {
 		return 2 * n // in place
 	case "alltoall/bruck":
 		return n * (p*topology.CeilLog2(p)/2 + 2*((p+1)/2))
+	case "alltoall/hierarchical":
+		return 4 * whole
 	case "barrier/dissemination":
 		return topology.CeilLog2(p) + 1
 	}
@@ -141,46 +144,28 @@ func TestApplies(t *testing.T) {
 			topology.PowerOfTwo(size))
 		same("bruck", setting{collective: schedule.AllToAll, size: size, counts: counts}, false)
 		same("bruck", setting{collective: schedule.AllToAll, size: size, count: 1}, true)
-		same("hierarchical", setting{collective: schedule.AllReduce, size: size}, false)
 		one, each := make([]int, size), make([]int, size)
 		for r := range each {
 			each[r] = r
 		}
-		same("hierarchical", setting{collective: schedule.AllReduce, size: size, hosts: one}, false)
-		same("hierarchical", setting{collective: schedule.AllReduce, size: size, hosts: each}, false)
-		same("hierarchical", setting{collective: schedule.AllReduce, size: size, hosts: hostsOf(size, 0)},
-			size > 2)
-	}
-}
-
-// TestHierarchicalTraffic checks what the hierarchy is for: with equally many ranks everywhere, a
-// host sends 2 (h-1)/h of the vector over the network, however many ranks it has.
-func TestHierarchicalTraffic(t *testing.T) {
-	a, err := schedule.Lookup(schedule.AllReduce, "hierarchical")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for hosts := 2; hosts <= 5; hosts++ {
-		for ranks := 2; ranks <= 4; ranks++ {
-			n := 60 * ranks
-			s := setting{collective: schedule.AllReduce, size: hosts * ranks, count: n}
-			for r := range s.size {
-				s.hosts = append(s.hosts, r%hosts)
-			}
-			sent := make([]int, hosts)
-			for _, args := range s.args() {
-				p := a.Build(args)
-				for i := range p.Steps {
-					step := &p.Steps[i]
-					if step.Kind == schedule.Send && s.hosts[step.Peer] != s.hosts[args.Rank] {
-						sent[s.hosts[args.Rank]] += len(elements(p, step.A, 1))
-					}
-				}
-			}
-			for h, got := range sent {
-				if want := 2 * (hosts - 1) * n / hosts; got != want {
-					t.Errorf("host %d of %d with %d ranks sends %d, want %d", h, hosts, ranks, got, want)
-				}
+		for c, wants := range map[schedule.Collective]struct{ dealt, uneven bool }{
+			schedule.AllReduce: {true, true}, schedule.Broadcast: {true, true}, schedule.Reduce: {true, true},
+			schedule.AllGather: {false, true}, schedule.ReduceScatter: {false, true},
+			schedule.AllToAll: {true, false},
+		} {
+			for _, k := range []struct {
+				hosts []int
+				want  bool
+			}{
+				{nil, false},
+				{one, false},
+				{each, false},
+				{hostsOf(size, 0), size > 2 && (size%2 == 0 || wants.uneven)},
+				{hostsOf(size, 1), size > 3 && (size%2 == 0 || wants.uneven) && wants.dealt},
+				{hostsOf(size, 2), size > 3 && (size == 6 || wants.uneven)},
+			} {
+				s := setting{collective: c, size: size, count: 1, counts: counts, hosts: k.hosts}
+				same("hierarchical", s, k.want)
 			}
 		}
 	}
