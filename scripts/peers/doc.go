@@ -9,10 +9,10 @@
 // engine over the rounds, and the median of the rounds' ratios of ours to the best peer, the one
 // with the lowest median: below 1, ours is faster.
 //
-// The peers' benchmarks in src measure as cmd/bench does (src/measure.h says how), each over TCP on
-// the loopback interface. Shared memory, which Open MPI and MPICH take inside a host unless told
-// otherwise, is no peer of a socket and is switched off. Ours runs with the drivers that -drivers
-// names; zmq:tcp is the like of the peers, zmq is what a user gets inside one host.
+// The peers' benchmarks in src measure as cmd/bench does (src/measure.h says how). -over says by which
+// connections: tcp is TCP on the loopback interface, where ours runs by zmq:tcp, and by zmq:ipc beside
+// it; shm is shared memory, as Open MPI and MPICH take it by themselves. Each kind has its own tables,
+// as a socket is no peer of shared memory.
 //
 // -plot draws the medians too. The package imports gonum/plot for that, else the standard library
 // only, and knows the engines as programs that print JSON lines.

@@ -22,6 +22,18 @@ type experiment struct {
 	bytes int // as asked for; whole blocks may be fewer or more
 }
 
+// ground is a kind of connection, and the engines that are compared on it.
+type ground struct {
+	name    string
+	engines []engine
+}
+
+// grounds names what the engines are by default.
+var grounds = map[string]struct{ drivers, peers string }{
+	"tcp": {"zmq:tcp,zmq:ipc", "ompi-tcp,mpich-tcp,gloo-ring,gloo-hd"},
+	"shm": {"shm", "ompi-shm,mpich-shm"},
+}
+
 // engine is one column of the table.
 type engine struct {
 	name    string
@@ -79,12 +91,14 @@ func peerEngines(dir string, loop time.Duration) []engine {
 			},
 		}
 	}
+	root := []string{"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"}
 	return []engine{
-		mpi("ompi-tcp", "mpirun.openmpi", "mpi.openmpi",
-			[]string{"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"},
+		mpi("ompi-tcp", "mpirun.openmpi", "mpi.openmpi", root,
 			"--oversubscribe", "--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", "lo"),
+		mpi("ompi-shm", "mpirun.openmpi", "mpi.openmpi", root, "--oversubscribe"),
 		mpi("mpich-tcp", "mpirun.mpich", "mpi.mpich",
 			[]string{"MPIR_CVAR_NOLOCAL=1", "UCX_TLS=tcp,self", "UCX_NET_DEVICES=lo"}),
+		mpi("mpich-shm", "mpirun.mpich", "mpi.mpich", nil),
 		gloo("gloo-ring", "ring", ""),
 		gloo("gloo-hd", "halving-doubling", "allreduce"),
 	}

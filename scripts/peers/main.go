@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -18,14 +19,17 @@ import (
 	"time"
 )
 
+// allOps are what -op all stands for.
+const allOps = "allreduce,allgather,reducescatter,broadcast,reduce,gather,scatter,alltoall,barrier"
+
 // options are the command line.
 type options struct {
+	grounds []ground
 	ops     []string
 	ranks   []int
 	sizes   []int
 	rounds  int
 	limit   time.Duration
-	engines []engine
 	plot    string
 }
 
@@ -48,29 +52,20 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		machine(), o.rounds)
 	failures := 0
 	var panels []panel
-	for _, op := range o.ops {
-		engines := slices.DeleteFunc(slices.Clone(o.engines), func(e engine) bool {
-			return e.only != "" && e.only != op
-		})
-		sizes := o.sizes
-		if op == "barrier" {
-			sizes = []int{0}
-		}
-		for _, ranks := range o.ranks {
-			var lines []line
-			for _, bytes := range sizes {
-				l, failed := o.compare(ctx, engines, experiment{op, ranks, bytes}, errs)
-				if err := ctx.Err(); err != nil {
+	for _, g := range o.grounds {
+		for _, op := range o.ops {
+			for _, ranks := range o.ranks {
+				p, failed, err := o.panel(ctx, g, op, ranks, errs)
+				if err != nil {
 					return err
 				}
-				lines = append(lines, l)
 				failures += failed
+				fmt.Fprintf(out, "\n## %s\n\n", p.title)
+				if err := printTable(out, p.engines, p.lines); err != nil {
+					return err
+				}
+				panels = append(panels, p)
 			}
-			fmt.Fprintf(out, "\n## %s, %d ranks\n\n", op, ranks)
-			if err := printTable(out, engines, lines); err != nil {
-				return err
-			}
-			panels = append(panels, panel{fmt.Sprintf("%s, %d ranks", op, ranks), engines, lines})
 		}
 	}
 	if o.plot != "" {
@@ -82,6 +77,29 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return fmt.Errorf("%d runs failed", failures)
 	}
 	return nil
+}
+
+// panel compares an operation of all sizes.
+func (o *options) panel(ctx context.Context, g ground, op string, ranks int, errs io.Writer) (
+	p panel, failures int, err error,
+) {
+	p.title = fmt.Sprintf("%s, %d ranks, %s", op, ranks, g.name)
+	p.engines = slices.DeleteFunc(slices.Clone(g.engines), func(e engine) bool {
+		return e.only != "" && e.only != op
+	})
+	sizes := o.sizes
+	if op == "barrier" {
+		sizes = []int{0}
+	}
+	for _, bytes := range sizes {
+		l, failed := o.compare(ctx, p.engines, experiment{op, ranks, bytes}, errs)
+		if err := ctx.Err(); err != nil {
+			return p, failures, err
+		}
+		p.lines = append(p.lines, l)
+		failures += failed
+	}
+	return p, failures, nil
 }
 
 // compare runs the rounds of one experiment. Each round begins with another engine.
@@ -115,14 +133,15 @@ func (o *options) compare(
 func parse(args []string, errs io.Writer) (*options, error) {
 	fs := flag.NewFlagSet("peers", flag.ContinueOnError)
 	fs.SetOutput(errs)
-	ops := fs.String("op", "allreduce", "operations, with commas")
+	over := fs.String("over", "tcp", "connections, with commas: tcp or shm")
+	ops := fs.String("op", "allreduce", "operations, with commas, or all")
 	ranks := fs.String("np", "2,4", "numbers of ranks, with commas")
 	sizes := fs.String("sizes", "4,1K,64K,1M,16M,64M", "bytes of a rank's larger buffer, with commas")
 	rounds := fs.Int("rounds", 5, "rounds")
 	loop := fs.Duration("time", 300*time.Millisecond, "length of each timed loop")
 	limit := fs.Duration("timeout", 2*time.Minute, "longest time of one run")
-	drivers := fs.String("drivers", "zmq:tcp,zmq", "Tutti's drivers, with commas")
-	peers := fs.String("peers", "ompi-tcp,mpich-tcp,gloo-ring,gloo-hd", "peers, with commas")
+	drivers := fs.String("drivers", "", "Tutti's drivers, with commas (default: those of -over)")
+	peers := fs.String("peers", "", "peers, with commas (default: those of -over)")
 	bench := fs.String("bench", "bench", "program built from cmd/bench")
 	figure := fs.String("plot", "", "SVG file to draw the medians into")
 	dir := fs.String("bin", ".", "directory of the programs built from src")
@@ -132,6 +151,9 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	if fs.NArg() > 0 || *rounds < 1 || *loop <= 0 || *limit <= 0 {
 		return nil, errors.New("want flags only, and rounds and times above 0; -h lists them")
 	}
+	if *ops == "all" {
+		*ops = allOps
+	}
 	o := &options{ops: strings.Split(*ops, ","), rounds: *rounds, limit: *limit, plot: *figure}
 	var err error
 	if o.ranks, err = numbers(*ranks, strconv.Atoi); err != nil {
@@ -140,22 +162,30 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	if o.sizes, err = numbers(*sizes, parseSize); err != nil {
 		return nil, fmt.Errorf("-sizes: %w", err)
 	}
-	for name := range strings.SplitSeq(*drivers, ",") {
-		o.engines = append(o.engines, ourEngine(*bench, name, *loop))
-	}
-	known := peerEngines(*dir, *loop)
-	for name := range strings.SplitSeq(*peers, ",") {
-		i := slices.IndexFunc(known, func(e engine) bool { return e.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("no peer %q", name)
+	for name := range strings.SplitSeq(*over, ",") {
+		usual, ok := grounds[name]
+		if !ok {
+			return nil, fmt.Errorf("-over: no connections %q: tcp or shm", name)
 		}
-		o.engines = append(o.engines, known[i])
-	}
-	for _, e := range o.engines {
-		if _, err := exec.LookPath(e.program); err != nil {
-			return nil, fmt.Errorf("%s: %w; run.sh builds it, run.sh -install installs the peers",
-				e.name, err)
+		g := ground{name: name}
+		for driver := range strings.SplitSeq(cmp.Or(*drivers, usual.drivers), ",") {
+			g.engines = append(g.engines, ourEngine(*bench, driver, *loop))
 		}
+		known := peerEngines(*dir, *loop)
+		for peer := range strings.SplitSeq(cmp.Or(*peers, usual.peers), ",") {
+			i := slices.IndexFunc(known, func(e engine) bool { return e.name == peer })
+			if i < 0 {
+				return nil, fmt.Errorf("no peer %q", peer)
+			}
+			g.engines = append(g.engines, known[i])
+		}
+		for _, e := range g.engines {
+			if _, err := exec.LookPath(e.program); err != nil {
+				return nil, fmt.Errorf("%s: %w; run.sh builds it, run.sh -install installs the peers",
+					e.name, err)
+			}
+		}
+		o.grounds = append(o.grounds, g)
 	}
 	return o, nil
 }

@@ -160,17 +160,35 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !cmp.Equal(o.ranks, []int{2, 3}) || !cmp.Equal(o.sizes, []int{4, 1024, 2 << 20}) ||
-		len(o.engines) != 3 {
-		t.Errorf("options %+v", o)
+		len(o.grounds) != 1 || len(o.grounds[0].engines) != 3 {
+		t.Fatalf("options %+v", o)
 	}
-	for _, e := range o.engines {
+	for _, e := range o.grounds[0].engines {
 		command := strings.Join(e.command(experiment{"allreduce", 3, 1024}), " ")
 		if !strings.Contains(command, "allreduce") || !strings.Contains(command, "1024") ||
 			!strings.Contains(command, "3") {
 			t.Errorf("%s: %s", e.name, command)
 		}
 	}
+	o, err = parse([]string{"-bench", self, "-bin", dir, "-over", "shm,tcp", "-peers", "ompi-shm"}, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, g := range o.grounds {
+		names = append(names, g.name)
+		for _, e := range g.engines {
+			names = append(names, e.name)
+		}
+	}
+	want := []string{
+		"shm", "tutti shm", "ompi-shm", "tcp", "tutti zmq:tcp", "tutti zmq:ipc", "ompi-shm",
+	}
+	if !cmp.Equal(names, want) {
+		t.Errorf("compares %q, want %q", names, want)
+	}
 	for _, c := range [][2]string{
+		{"-over=rdma", "no connections"},
 		{"-peers=mpich-tcp", "run.sh -install"},
 		{"-peers=nccl", "no peer"},
 		{"-sizes=1Q", "no size"},
