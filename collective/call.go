@@ -33,7 +33,7 @@ type call struct {
 	done      bool
 	err       error
 	signal    chan struct{} // capacity 1: the call is done, or its goroutine should lead
-	started   time.Time
+	started   time.Time     // when it had lasted for some passes or began to wait; zero before: see stamp
 	told      time.Duration // when, after started, the last status was sent
 	stop      func() bool   // ends the watch of an asynchronous call's context
 }
@@ -81,7 +81,7 @@ func (cl *callLink) needs() bool {
 // reset makes the call ready to run its plan, from the start.
 func (c *call) reset(r *request) {
 	c.typ, c.op = r.typ, r.op
-	c.buf = [schedule.Buffers][]byte{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: c.scratch}
+	c.buf[schedule.In], c.buf[schedule.Out], c.buf[schedule.Scratch] = r.in, r.out, c.scratch
 	copy(c.pending, c.plan.Indegree)
 	c.remaining = len(c.plan.Ops)
 	c.ready = append(c.ready[:0], c.plan.Local...)
@@ -140,8 +140,8 @@ func (c *call) part(r *schedule.Region, off, n int) []byte {
 
 // pieces returns the memory of a region, for a link to send.
 func (c *call) pieces(r *schedule.Region) (p [2][]byte) {
-	for i, pc := range r.Pieces {
-		if pc.Len > 0 {
+	for i := range r.Pieces {
+		if pc := &r.Pieces[i]; pc.Len > 0 {
 			p[i] = c.buf[r.Buf][pc.Off : pc.Off+pc.Len]
 		}
 	}
@@ -167,7 +167,7 @@ func (c *call) absorb(o *schedule.Op, off int, src []byte) {
 
 // complete applies what ends a reduction, if this operation is the one that completes it.
 func (c *call) complete(o *schedule.Op) {
-	if !o.Last {
+	if !o.Last || c.op != tensor.Avg { // no other operation has anything to do
 		return
 	}
 	for off, n := 0, o.Dst.Len(); off < n; {

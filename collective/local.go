@@ -69,6 +69,7 @@ func newWorld(w world) *Comm {
 func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 	pl.rank, pl.size, pl.seed = rank, len(ranks), maphash.MakeSeed()
 	pl.cache, pl.clock, pl.scratch = map[planKey]*planned{}, 0, 0
+	clear(pl.recent[:])
 	c := &Comm{
 		e: e, id: id, rank: rank, size: len(ranks), ranks: ranks, index: map[int]int{},
 		left: map[int]bool{}, knows: map[int]bool{}, planner: pl,

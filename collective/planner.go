@@ -3,6 +3,7 @@ package collective
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
@@ -34,6 +35,7 @@ type planned struct {
 	connected   bool    // all links that this rank must dial are open
 	idle        []*call // finished calls, to be used again
 	used        uint64  // when it was last used, in calls of the communicator
+	forgotten   bool    // it is not in the cache any more
 }
 
 // maxPlans bounds the plans that a communicator keeps; maxIdleScratch the scratch memory that it
@@ -53,6 +55,7 @@ type planner struct {
 	chunkBytes int
 	seed       maphash.Seed
 	cache      map[planKey]*planned
+	recent     [recentPlans]*planned // some of those in the cache, found without hashing
 	clock      uint64
 	scratch    int // bytes held by idle calls
 }
@@ -89,9 +92,38 @@ func (e *planned) sameCounts(r *request) bool {
 	return i == len(e.counts)
 }
 
+// recentPlans is how many plans have a place where they are found at once: hashing a key takes
+// as long as the rest of a small call.
+const recentPlans = 16
+
+// place is where among the recent plans that of a call is, if it is there.
+func (r *request) place() int {
+	return (int(r.coll)*5 + r.count + r.root) & (recentPlans - 1)
+}
+
+// is reports whether the plan is that of a call.
+func (e *planned) is(r *request) bool {
+	k := &e.key
+	return k.count == r.count && k.coll == r.coll && k.typ == r.typ && k.op == r.op &&
+		k.root == r.root && k.inPlace == r.inPlace && k.sending == r.sending && e.sameCounts(r)
+}
+
 // get returns the plan of a call, made now if it is not kept.
 func (p *planner) get(r *request) (*planned, error) {
 	p.clock++
+	recent := &p.recent[r.place()]
+	if e := *recent; e != nil && e.is(r) {
+		e.used = p.clock
+		return e, nil
+	}
+	e, err := p.find(r)
+	if err == nil {
+		*recent = e
+	}
+	return e, err
+}
+
+func (p *planner) find(r *request) (*planned, error) {
 	k := p.key(r)
 	if e, ok := p.cache[k]; ok && e.sameCounts(r) {
 		e.used = p.clock
@@ -120,6 +152,10 @@ func (p *planner) evict() {
 	if oldest != nil {
 		p.scratch -= len(oldest.idle) * oldest.plan.ScratchBytes
 		delete(p.cache, oldest.key)
+		oldest.forgotten = true
+		if i := slices.Index(p.recent[:], oldest); i >= 0 {
+			p.recent[i] = nil
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ type Region struct {
 }
 
 // Len returns the bytes of the region.
-func (r Region) Len() int { return r.Pieces[0].Len + r.Pieces[1].Len }
+func (r *Region) Len() int { return r.Pieces[0].Len + r.Pieces[1].Len }
 
 // slice returns the bytes [lo, hi) of the region.
 func (r Region) slice(lo, hi int) Region {
