@@ -285,7 +285,7 @@ var twoLevels = map[Collective]func(s levelShape) (sum counts, sent int){
 	AllReduce: func(s levelShape) (counts, int) {
 		shard := s.network() / s.g
 		return counts{
-			2*log(s.g) + 2*log(s.h), 2*s.local() + 2*shard, s.local() + shard,
+			2*(log(s.g)+s.h-1) + 2*log(s.h), 2*s.local() + 2*shard, s.local() + shard,
 		}, 2 * s.network()
 	},
 	Broadcast: func(s levelShape) (counts, int) {

@@ -182,8 +182,8 @@ func (e *endpoint) warn(peer int, err error) {
 	if e.warned.Swap(true) {
 		level = slog.LevelDebug
 	}
-	e.log.Log(context.Background(), level, "auto: no shared memory with a rank of this host: it goes by "+
-		e.names[1], "rank", e.rank, "peer", peer, "error", err)
+	text := "auto: no shared memory with a rank of this host: it goes by " + e.names[1]
+	e.log.Log(context.Background(), level, text, "rank", e.rank, "peer", peer, "error", err)
 }
 
 // Accept returns a link that a peer has opened by either driver.
