@@ -194,6 +194,20 @@ func ExampleAlloc() {
 	// rank 1: [0 0 0 0]
 }
 
+// A buffer that is of no more use is taken back, or left to the garbage collector.
+func ExampleFree() {
+	onRanks(2, func(ctx context.Context, c *collective.Comm) (any, error) {
+		buf := collective.Alloc[int32](c, 100_000)
+		defer collective.Free(c, buf)
+		buf[9] = int32(c.Rank() + 1)
+		err := collective.AllReduce(ctx, c, buf, tensor.Sum)
+		return buf[9], err
+	})
+	// Output:
+	// rank 0: 3
+	// rank 1: 3
+}
+
 func ExampleComm_Explain() {
 	comms, err := collective.Local(context.Background(), 8)
 	if err != nil {

@@ -49,6 +49,11 @@
 // that every order of combining them is exact in the element type (see values.go). #wrong is the
 // number of wrong elements on all ranks together; if it is not zero the exit status is 1.
 //
+// # Memory
+//
+// Buffers are of collective.Alloc, as a caller's should be who wants speed; -plain measures ordinary
+// memory.
+//
 // # JSON
 //
 // -json prints one object a line for each size and form, with exactly these fields:

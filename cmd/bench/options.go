@@ -27,6 +27,7 @@ type options struct {
 	ranks      int // processes or goroutines to start; 0: this process is a rank
 	driver     string
 	algorithm  string
+	plain      bool   // buffers of ordinary memory
 	format     string // "table", "csv" or "json"
 	timeout    time.Duration
 	verbose    bool
@@ -90,6 +91,7 @@ func flags(o *options, r *raw) *flag.FlagSet {
 	fs.StringVar(&o.driver, "driver", "", "inproc (needs -np), auto, shm, zmq, zmq:tcp or zmq:ipc "+
 		"(default $TUTTI_DRIVER or auto)")
 	fs.StringVar(&o.algorithm, "algo", "", "force this algorithm where -op has it")
+	fs.BoolVar(&o.plain, "plain", false, "use ordinary memory in place of collective.Alloc's")
 	fs.BoolVar(&r.csv, "csv", false, "print comma-separated values")
 	fs.BoolVar(&r.json, "json", false, "print a JSON object a line")
 	fs.DurationVar(&o.timeout, "timeout", 5*time.Minute, "longest time to connect, and for each "+

@@ -70,7 +70,11 @@ func (s *session) run(ctx context.Context) error {
 	for _, t := range trials {
 		most = max(most, t.bytes())
 	}
-	s.a, s.b = collective.Alloc[uint8](s.c, most), collective.Alloc[uint8](s.c, most)
+	if s.o.plain {
+		s.a, s.b = tensor.AllocBytes(most), tensor.AllocBytes(most)
+	} else {
+		s.a, s.b = collective.Alloc[uint8](s.c, most), collective.Alloc[uint8](s.c, most)
+	}
 	if s.out != nil {
 		s.out.begin(header{driver: s.driver, places: who, options: s.o})
 	}
