@@ -100,7 +100,7 @@ func modelOf(driver string, hosts int) topology.Model {
 	case "inproc":
 		return topology.Model{Alpha: 1e-6, Beta: 1.0 / 10e9, Gamma: 1.0 / 12e9}
 	case "shm":
-		return topology.Model{Alpha: 0.5e-6, Beta: 1.0 / 6e9, Gamma: 1.0 / 12e9}
+		return topology.Model{Alpha: 0.5e-6, Beta: 1.0 / 6e9, Gamma: 1.0 / 12e9, Delta: 1.0 / 30e9}
 	case "zmq:ipc":
 		return topology.Model{Alpha: 6e-6, Beta: 1.0 / 3e9, Gamma: 1.0 / 12e9}
 	default:
