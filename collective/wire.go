@@ -34,13 +34,13 @@ func widthOf(typ, wire tensor.Type) width {
 	return w
 }
 
-// cost is what an algorithm spends. Where messages are narrow, every byte sent has been rounded, and
-// every byte received is widened, in the pass that reduces it or in one of its own. Both cost about
-// what a reduction does.
+// cost is what an algorithm spends. Where messages are narrow, every byte sent has been rounded, every
+// byte received is widened, in the pass that reduces it or in one of its own, and most that is reduced
+// is rounded as an operand or as a result. Each costs about what a reduction does.
 func (w width) cost(alg *schedule.Algorithm, a schedule.Args, chunkBytes int) topology.Cost {
 	c := alg.Cost(a, w.memory, chunkBytes)
 	if w.wire != w.memory {
-		c.Reduced = c.Bytes + max(c.Bytes, c.Reduced)
+		c.Reduced += c.Bytes + max(c.Bytes, c.Reduced)
 		c.Bytes *= float64(w.wire) / float64(w.memory)
 	}
 	return c
