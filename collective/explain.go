@@ -16,6 +16,7 @@ import (
 type Explanation struct {
 	Collective  schedule.Collective
 	Type        tensor.Type
+	Wire        tensor.Type // of the elements of messages, where it is another one; see WithWire
 	Count, Size int
 	Choices     []Choice // best first, those that can't be used last
 	Chosen      string   // name of the algorithm taken
@@ -23,7 +24,7 @@ type Explanation struct {
 }
 
 // Explain tells how c would make a call of count elements, or elements per rank's block, as
-// schedule.Args counts them. It sends nothing.
+// schedule.Args counts them; a reduction is taken to be a sum. It sends nothing.
 func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Explanation, error) {
 	r := request{coll: coll, typ: t, count: count}
 	if count < 0 || !t.Valid() || len(schedule.Algorithms(coll)) == 0 {
@@ -33,17 +34,22 @@ func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Exp
 	}
 	c.e.enter()
 	defer c.e.mu.Unlock()
+	if coll.Reduces() {
+		r.op = tensor.Sum
+	}
+	wire := c.planner.wireOf(&r)
+	w := widthOf(t, wire)
 	args := c.planner.args(&r)
 	if err := args.Check(coll); err != nil {
 		return nil, &ArgumentError{Collective: coll, Reason: err.Error(), Err: err}
 	}
-	chosen, err := c.planner.choose(coll, args, t.Size(), false)
+	chosen, err := c.planner.choose(coll, args, w, false)
 	if err != nil {
 		return nil, err
 	}
 	x := &Explanation{
-		Collective: coll, Type: t, Count: count, Size: c.size, Chosen: chosen.Algorithm.Name,
-		Choices: c.planner.choices(coll, args, t.Size(), false), Forced: c.planner.force[coll] != "",
+		Collective: coll, Type: t, Wire: wire, Count: count, Size: c.size, Chosen: chosen.Algorithm.Name,
+		Choices: c.planner.choices(coll, args, w, false), Forced: c.planner.force[coll] != "",
 	}
 	slices.SortStableFunc(x.Choices, func(a, b Choice) int {
 		switch {
@@ -65,7 +71,11 @@ func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Exp
 // String is the explanation as a table.
 func (x *Explanation) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %d %s on %d ranks: %s", x.Collective, x.Count, x.Type, x.Size, x.Chosen)
+	fmt.Fprintf(&b, "%s of %d %s", x.Collective, x.Count, x.Type)
+	if x.Wire != 0 {
+		fmt.Fprintf(&b, " sent as %s", x.Wire)
+	}
+	fmt.Fprintf(&b, " on %d ranks: %s", x.Size, x.Chosen)
 	if x.Forced {
 		b.WriteString(" (forced)")
 	}

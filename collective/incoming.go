@@ -161,13 +161,13 @@ func (e *engine) expecting(ch *channel, p *peer, h *transport.Header) *callLink 
 		return nil
 	}
 	o := &c.plan.Ops[cl.link.Recvs[cl.recvAt]]
-	if int(h.Step) != cl.recvAt || int(h.Length) != o.Dst.Len() {
+	if int(h.Step) != cl.recvAt || int(h.Length) != c.carried(o.Dst.Len()) {
 		if c.entry.counts != nil && c.entry.key.coll == schedule.AllToAll {
 			e.mismatch(ch.comm, c.seq, c.entry.fingerprint, p, h.Seq, h.Fingerprint)
 			return nil
 		}
 		e.protocol(ch.comm, p, "frame %d of %d bytes in %s, want frame %d of %d bytes",
-			h.Step, h.Length, describe(h.Seq, h.Fingerprint), cl.recvAt, o.Dst.Len())
+			h.Step, h.Length, describe(h.Seq, h.Fingerprint), cl.recvAt, c.carried(o.Dst.Len()))
 		return nil
 	}
 	return cl
@@ -234,14 +234,7 @@ func (e *engine) takeHeld(ch *channel) (moved bool) {
 			return moved
 		}
 		c := cl.call
-		o := &c.plan.Ops[cl.link.Recvs[cl.recvAt]]
-		if o.Kind == schedule.Recv {
-			for off := 0; off < len(f.data); {
-				off += copy(c.part(&o.Dst, off, len(f.data)-off), f.data[off:])
-			}
-		} else {
-			c.absorb(o, 0, f.data)
-		}
+		c.absorb(&c.plan.Ops[cl.link.Recvs[cl.recvAt]], 0, f.data)
 		e.sum(cl, f.header.Flags, f.data)
 		ch.held.pop()
 		ch.heldBytes -= len(f.data) + transport.HeaderBytes

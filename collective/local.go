@@ -59,7 +59,7 @@ func newWorld(w world) *Comm {
 	hosts := topology.HostsOf(ids)
 	pl := planner{
 		hosts: hosts.Index, model: modelOf(w.driver, hosts.Count()), force: w.config.force,
-		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes,
+		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes, wire: w.config.wire,
 	}
 	return e.newComm(0, ranks, w.rank, pl)
 }

@@ -60,10 +60,12 @@ func (l *inLink) stall(h *transport.Header) {
 	}
 }
 
-// lent is an operation whose memory a link has; no call for a control frame.
+// lent is an operation whose memory a link has; no call for a control frame. staged is memory of the
+// engine's that the link has instead.
 type lent struct {
-	cl *callLink
-	op int32
+	cl     *callLink
+	op     int32
+	staged *heldFrame
 }
 
 // control is a frame about calls instead of in one.
@@ -96,12 +98,12 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 			break
 		}
 		o := &c.plan.Ops[op]
-		n := uint32(o.A.Len())
+		n := uint32(c.carried(o.A.Len()))
 		if !ch.room(n + transport.HeaderBytes) {
 			break
 		}
-		pieces := c.pieces(&o.A)
 		e.data(ch, cl, n)
+		pieces := e.payload(cl, o)
 		if e.checksum {
 			e.header.Flags |= transport.Checksummed
 			e.header.Checksum = crc32.Update(crc32.Checksum(pieces[0], castagnoli), castagnoli, pieces[1])
@@ -117,7 +119,8 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 		}
 		ch.sent += n + transport.HeaderBytes
 		ch.told = ch.taken
-		p.inflight.push(lent{cl, op})
+		p.inflight.push(lent{cl, op, cl.staged})
+		cl.staged = nil
 		cl.sendAt++
 		moved = true
 	}
@@ -148,6 +151,9 @@ func (e *engine) reap(p *peer) (moved bool) {
 		p.reaped++
 		moved = true
 		f := p.inflight.pop()
+		if f.staged != nil {
+			e.spare.put(f.staged)
+		}
 		if f.cl != nil && !f.cl.call.done {
 			f.cl.ended++
 			f.cl.call.opDone(f.op)
@@ -202,11 +208,11 @@ func (e *engine) tell(p *peer, h transport.Header, payload []byte) {
 func (e *engine) receive(cl *callLink, l *inLink, flags transport.Flags) (moved, whole bool, err error) {
 	c := cl.call
 	o := &c.plan.Ops[cl.link.Recvs[cl.recvAt]]
-	n := o.Dst.Len()
-	elem := c.typ.Size()
+	n := c.carried(o.Dst.Len())
+	elem := c.carried(c.typ.Size())
 	for cl.got < n {
 		var took int
-		if o.Kind == schedule.Recv {
+		if o.Kind == schedule.Recv && c.entry.wire == 0 {
 			dst := c.part(&o.Dst, cl.got, n-cl.got)
 			if took, err = l.Read(dst); took > 0 {
 				e.sum(cl, flags, dst[:took])
@@ -256,7 +262,7 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 	if cl.recvAt == len(cl.link.Recvs) {
 		ch.recvQ.pop()
 	}
-	if ch.take(uint32(o.Dst.Len()) + transport.HeaderBytes) {
+	if ch.take(uint32(c.carried(o.Dst.Len())) + transport.HeaderBytes) {
 		ch.told = ch.taken
 		e.tell(cl.peer, transport.Header{
 			Kind: transport.Credit, Comm: ch.id.comm, Epoch: ch.comm.epoch, Credit: ch.taken, Flags: flagsOf(ch),

@@ -29,6 +29,7 @@ type planned struct {
 	key         planKey
 	counts      []int // copy of the uneven counts: own, or sendCounts then recvCounts
 	algorithm   *schedule.Algorithm
+	wire        tensor.Type // of the elements of messages, zero: as in memory
 	plan        *schedule.Plan
 	fingerprint [transport.FingerprintBytes]byte
 	peers       []*peer // of each of the plan's links, in order
@@ -53,6 +54,7 @@ type planner struct {
 	force      map[schedule.Collective]string
 	canonical  bool
 	chunkBytes int
+	wire       tensor.Type // of messages of float32 that are reduced, zero: as in memory
 	seed       maphash.Seed
 	cache      map[planKey]*planned
 	recent     [recentPlans]*planned // some of those in the cache, found without hashing
@@ -167,14 +169,15 @@ func (p *planner) make(r *request) (*planned, error) {
 		if err != nil {
 			return nil, fmt.Errorf("collective: %w", err)
 		}
-		e.plan, e.fingerprint = plan, r.fingerprint(-1, p.chunkBytes)
+		e.plan, e.fingerprint = plan, r.fingerprint(-1, p.chunkBytes, 0)
 		return e, nil
 	}
 	args := p.args(r)
 	if err := args.Check(r.coll); err != nil {
 		return nil, &ArgumentError{Collective: r.coll, Reason: err.Error(), Err: err}
 	}
-	choice, err := p.choose(r.coll, args, r.typ.Size(), !r.uniform())
+	e.wire = p.wireOf(r)
+	choice, err := p.choose(r.coll, args, widthOf(r.typ, e.wire), !r.uniform())
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +187,7 @@ func (p *planner) make(r *request) (*planned, error) {
 		return nil, fmt.Errorf("collective: %w", err)
 	}
 	e.plan = plan
-	e.fingerprint = r.fingerprint(choice.index, choice.ChunkBytes)
+	e.fingerprint = r.fingerprint(choice.index, choice.ChunkBytes, e.wire)
 	return e, nil
 }
 
@@ -233,7 +236,7 @@ type Choice struct {
 }
 
 // choices predicts every algorithm of a collective.
-func (p *planner) choices(coll schedule.Collective, a schedule.Args, elemBytes int, local bool) []Choice {
+func (p *planner) choices(coll schedule.Collective, a schedule.Args, w width, local bool) []Choice {
 	var out []Choice
 	for i, alg := range schedule.Algorithms(coll) {
 		c := Choice{Algorithm: alg, ChunkBytes: p.chunkBytes, index: i}
@@ -249,9 +252,9 @@ func (p *planner) choices(coll schedule.Collective, a schedule.Args, elemBytes i
 		}
 		if c.Refused == nil {
 			if alg.Pipelined {
-				c.ChunkBytes = p.pipelineChunk(alg, a, elemBytes)
+				c.ChunkBytes = p.pipelineChunk(alg, a, w)
 			}
-			c.Cost = alg.Cost(a, elemBytes, c.ChunkBytes)
+			c.Cost = w.cost(alg, a, c.ChunkBytes)
 			c.Seconds = p.model.Seconds(c.Cost)
 		}
 		out = append(out, c)
@@ -261,10 +264,10 @@ func (p *planner) choices(coll schedule.Collective, a schedule.Args, elemBytes i
 
 // pipelineChunk finds the chunk, a power of two between 4 KiB and the largest, for which the
 // model predicts the shortest time.
-func (p *planner) pipelineChunk(alg *schedule.Algorithm, a schedule.Args, elemBytes int) int {
-	best, bestTime := p.chunkBytes, p.model.Seconds(alg.Cost(a, elemBytes, p.chunkBytes))
+func (p *planner) pipelineChunk(alg *schedule.Algorithm, a schedule.Args, w width) int {
+	best, bestTime := p.chunkBytes, p.model.Seconds(w.cost(alg, a, p.chunkBytes))
 	for c := p.chunkBytes / 2; c >= 4096; c /= 2 {
-		if t := p.model.Seconds(alg.Cost(a, elemBytes, c)); t < bestTime {
+		if t := p.model.Seconds(w.cost(alg, a, c)); t < bestTime {
 			best, bestTime = c, t
 		}
 	}
@@ -277,10 +280,10 @@ const tie = 1e-6
 
 // choose picks the algorithm that the user forces, or else the one predicted to be fastest, of equals
 // the first in the registry.
-func (p *planner) choose(coll schedule.Collective, a schedule.Args, elemBytes int, local bool) (Choice, error) {
+func (p *planner) choose(coll schedule.Collective, a schedule.Args, w width, local bool) (Choice, error) {
 	forced := p.force[coll]
 	best := -1
-	all := p.choices(coll, a, elemBytes, local)
+	all := p.choices(coll, a, w, local)
 	for i, c := range all {
 		if forced == c.Algorithm.Name {
 			if c.Refused != nil {

@@ -59,6 +59,7 @@
 // -json prints one object a line for each size and form, with exactly these fields:
 //
 //	op dtype redop     names; redop is "none" where nothing is combined, and so is a barrier's dtype
+//	wire               element type of the messages: dtype, but for what -wire makes narrower
 //	driver algo np     what moves the frames; the algorithm that the communicator takes for such a
 //	                   call from root 0 ("direct" for sendrecv); number of ranks
 //	bytes count        size and count as above

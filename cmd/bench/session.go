@@ -117,7 +117,9 @@ func (s *session) trials() ([]trial, error) {
 
 // kinds lists the element types and reductions that apply to an operation.
 func (s *session) kinds(op *operation) []trial {
-	t := trial{op: op, root: s.o.root, rank: s.c.Rank(), size: s.c.Size(), typ: tensor.U8}
+	t := trial{
+		op: op, root: s.o.root, rank: s.c.Rank(), size: s.c.Size(), typ: tensor.U8, wire: s.o.wire,
+	}
 	if op.name == "barrier" {
 		return []trial{t}
 	}
