@@ -32,7 +32,7 @@ const (
 )
 
 // handshakeTime is what a handshake may take.
-const handshakeTime = 5 * time.Second
+const handshakeTime = 20 * time.Second
 
 // offer makes the segment of a link and passes it to the other end.
 func offer(c *net.UnixConn, stream int) (segment, error) {
