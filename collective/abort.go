@@ -197,10 +197,7 @@ func (e *engine) cancelled(c *call, cause error) {
 			After: c.lasted(), Waiting: c.waiting(), Err: cause,
 		}
 		comm.local = ce
-		e.fail(comm, &record{
-			cause: causeAborted, culprit: comm.rank, witness: comm.rank, seqA: c.seq,
-			callA: c.entry.fingerprint, host: comm.host(comm.rank), text: cause.Error(), err: ce,
-		})
+		e.fail(comm, comm.quits(c, cause.Error(), ce))
 	}
 }
 

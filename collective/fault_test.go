@@ -332,7 +332,7 @@ func TestClosedDuringCall(t *testing.T) {
 				p.tell("go")
 			}
 			o := read[outcome](p)
-			if (o.Kind != "aborted" && o.Kind != "failed") || o.Culprit != f.Victim {
+			if o.Kind != "aborted" || o.Culprit != f.Victim {
 				t.Errorf("rank %d says %s of %d: %s", p.rank, o.Kind, o.Culprit, o.Text)
 			}
 			sameAgain(t, o)
