@@ -78,7 +78,8 @@ qemu=''
 # shellcheck disable=SC2317 # a trap calls it
 cleanup() {
 	trap - EXIT INT TERM HUP
-	[ -z "$qemu" ] || kill -KILL "$qemu" 2>/dev/null || true
+	# timeout hands the signal on to QEMU.
+	[ -z "$qemu" ] || { kill "$qemu" && wait "$qemu"; } 2>/dev/null || true
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -133,14 +134,15 @@ job() {
 }
 
 # boot runs the machine until it ends. tsc=reliable: Linux else drops the emulated clock for a slower
-# one. QEMU is told to take no KVM, as some hosts offer one that cannot boot this.
+# one. no_timer_check: on a busy host the timer may be late, and Linux else takes it for broken. QEMU
+# is told to take no KVM, as some hosts offer one that cannot boot this.
 boot() {
 	timeout --kill-after=5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu max \
 		-smp 2 -m "$memory" -nodefaults -no-user-config -no-reboot -display none \
 		-serial "file:$work/console" -chardev stdio,id=output,signal=off -serial chardev:output \
 		-serial "file:$work/status" -serial "file:$work/out.tar" \
 		-kernel "$cache/kernel" -initrd "$work/initrd" \
-		-append "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable" </dev/null &
+		-append "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable no_timer_check" </dev/null &
 	qemu=$!
 	local code=0
 	wait "$qemu" || code=$?
@@ -151,7 +153,7 @@ boot() {
 # kernel_said shows the last of the kernel's messages: it kills for want of memory, and it panics.
 kernel_said() {
 	local messages
-	messages=$(tr -d '\r' <"$work/console" | grep -v 'reboot: Power down' | tail -n 20) || return 0
+	messages=$(tr -d '\r' <"$work/console" | grep -v 'reboot: Power down' | tail -n 40) || return 0
 	printf "rdma: the kernel's last messages:\n%s\n" "$messages" >&2
 }
 
