@@ -19,6 +19,8 @@ BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
 RPC_FLAGS   ?= -rounds 5
 RATE        ?= 100mbit
 WIRE_FLAGS  ?= -epochs 1 -batch 32 -hidden 1024,512 -bucket 1024
+IBVERBS_PKG ?= ./transport/ibverbs
+IBVERBS_FLAGS ?=
 PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
 
 .PHONY: help
@@ -64,6 +66,14 @@ test-large: ## the tests of messages beyond 2^31 bytes, which need much memory a
 race: ## the short tests under the race detector
 	scripts/setup.sh gcc libc6-dev redis-server
 	CGO_ENABLED=1 go test -race -short -timeout 15m $(PKG)
+
+.PHONY: test-ibverbs
+test-ibverbs: ## the tests of IBVERBS_PKG on real RDMA devices, in a virtual machine (soft RoCE)
+	scripts/rdma/test.sh $(IBVERBS_FLAGS) $(IBVERBS_PKG)
+
+.PHONY: test-ibverbs-race
+test-ibverbs-race: ## the same under the race detector
+	scripts/rdma/test.sh -race $(IBVERBS_FLAGS) $(IBVERBS_PKG)
 
 .PHONY: bench
 bench: ## Go benchmarks of PKG that match BENCH, COUNT times, into build/bench.txt
