@@ -237,6 +237,17 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 			return err
 		}
 	}
+	if c.planner.priority {
+		for _, p := range entry.peers {
+			if p.urgent.out == nil && p.err == nil {
+				e.openUrgent(ctx, p)
+			}
+		}
+		if err := c.usable(); err != nil {
+			e.flushLater()
+			return err
+		}
+	}
 	entry.connected = true
 	return nil
 }
@@ -300,8 +311,8 @@ func (c *Comm) Close() error {
 	e.quit(c)
 	for _, world := range c.ranks {
 		p := e.peers[world]
-		if p != nil && p.out != nil {
-			p.out.Reclaim() // the callers' memory is theirs again when their calls return
+		if p != nil {
+			p.reclaim()
 		}
 		e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
 	}

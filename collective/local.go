@@ -60,6 +60,7 @@ func newWorld(w world) *Comm {
 	pl := planner{
 		hosts: hosts.Index, model: modelOf(w.driver, hosts.Count()), force: w.config.force,
 		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes, wire: w.config.wire,
+		priority: w.config.priority,
 	}
 	return e.newComm(0, ranks, w.rank, pl)
 }

@@ -29,6 +29,7 @@ type config struct {
 	checksum   bool
 	chunkBytes int
 	wire       tensor.Type // zero: messages are as the memory is
+	priority   bool
 }
 
 // WithEnvironment uses env instead of what the launcher has set.
@@ -131,6 +132,17 @@ func WithWire(t tensor.Type) Option {
 		default:
 			return fmt.Errorf("collective: type %v on the wire: want bf16, f16 or f32", t)
 		}
+		return nil
+	}
+}
+
+// WithPriority is for a communicator, made by Split, whose small calls should not wait behind large
+// ones of others: a vote, a clipped norm, a barrier beside the gradients. Its frames go on links
+// of their own and its calls are served first. The links, one to each peer that its calls need, are
+// opened by the first call that does; where one can't be, its frames go with all others'.
+func WithPriority() Option {
+	return func(c *config) error {
+		c.priority = true
 		return nil
 	}
 }

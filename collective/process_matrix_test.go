@@ -42,7 +42,11 @@ func matrixProgram(ctx context.Context, argument string) error {
 		for _, c := range collectives() {
 			force = append(force, fmt.Sprintf("%s=%s", c, forced(c, round).Name))
 		}
-		c, err := connect(ctx, fmt.Sprint(round), WithAlgorithms(strings.Join(force, ",")))
+		opts := []Option{WithAlgorithms(strings.Join(force, ","))}
+		if round%3 == 1 {
+			opts = append(opts, WithPriority())
+		}
+		c, err := connect(ctx, fmt.Sprint(round), opts...)
 		if err != nil {
 			return err
 		}
