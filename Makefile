@@ -109,6 +109,16 @@ bench-links: ## how much of links of RATES="1gbit 100mbit" all-reduces between t
 		scripts/netns/run.sh -n $$ranks -rate $$rate -- bin/bench -op allreduce -b 1M -e 16M -f 4 -c 0 \
 			-time 3s -json | grep ^netns; done; done
 
+.PHONY: bench-priority
+bench-priority: ## 4 B all-reduces beside 16 MiB ones between two hosts at RATES, without and with priority (root)
+	scripts/setup.sh iproute2
+	@mkdir -p bin
+	go build -o bin/ ./cmd/bench
+	for rate in $(RATES); do for priority in false true; do \
+		echo "== $$rate, priority $$priority"; \
+		scripts/netns/run.sh -rate $$rate -- bin/bench -b 4 -time 3s -c 0 -beside 16M -priority=$$priority | \
+			grep -E '#|f32'; done; done
+
 .PHONY: bench-wire
 bench-wire: ## gradients of a training step at RATE=100mbit between two hosts: f32, bf16, f16 (root)
 	scripts/setup.sh iproute2

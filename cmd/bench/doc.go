@@ -54,6 +54,12 @@
 // Buffers are of collective.Alloc, as a caller's should be who wants speed; -plain measures ordinary
 // memory.
 //
+// # Traffic beside
+//
+// With -beside S all-reduces of S bytes go on, one after another, on another communicator while the
+// lines are measured: what a small call has to wait behind. -priority measures on a communicator
+// made with collective.WithPriority.
+//
 // # JSON
 //
 // -json prints one object a line for each size and form, with exactly these fields:

@@ -28,6 +28,8 @@ type options struct {
 	driver     string
 	algorithm  string
 	plain      bool        // buffers of ordinary memory
+	beside     byteSize    // of the traffic on another communicator; 0: none
+	priority   bool        // of the communicator that is measured
 	wire       tensor.Type // of what is sent of f32 that is reduced; zero: f32
 	format     string      // "table", "csv" or "json"
 	timeout    time.Duration
@@ -94,6 +96,8 @@ func flags(o *options, r *raw) *flag.FlagSet {
 		"(default $TUTTI_DRIVER or auto)")
 	fs.StringVar(&o.algorithm, "algo", "", "force this algorithm where -op has it")
 	fs.BoolVar(&o.plain, "plain", false, "use ordinary memory in place of collective.Alloc's")
+	fs.Var(&o.beside, "beside", "meanwhile make all-reduces of this `size` on another communicator")
+	fs.BoolVar(&o.priority, "priority", false, "measure on a communicator with priority")
 	fs.StringVar(&r.wire, "wire", "f32", "send what is reduced of f32 as bf16 or f16")
 	fs.BoolVar(&r.csv, "csv", false, "print comma-separated values")
 	fs.BoolVar(&r.json, "json", false, "print a JSON object a line")
