@@ -8,6 +8,7 @@ var allReduceAlgorithms = []*Algorithm{
 	allReduceCirculant,
 	allReduceRing,
 	allReduceDirect,
+	allReduceOneShot,
 	allReduceDoubleTree,
 	allReduceHierarchical,
 }

@@ -53,6 +53,7 @@ func ExampleAlgorithms() {
 	// circulant false
 	// ring false
 	// direct false
+	// one-shot true
 	// double-tree false
 	// hierarchical false
 }

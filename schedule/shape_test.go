@@ -15,6 +15,8 @@ func scratchLimits(a *schedule.Algorithm, p, n int) int {
 	case "allreduce/recursive-doubling", "allreduce/hierarchical", "reduce/binomial", "reduce/chain",
 		"reduce/hierarchical", "reducescatter/hierarchical":
 		return whole
+	case "allreduce/one-shot":
+		return (p - 1) * whole
 	case "reduce/double-tree":
 		if p%2 == 0 { // one of the others may have children in both trees
 			return whole
