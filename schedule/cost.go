@@ -8,7 +8,7 @@ import (
 
 // bytesOf returns the bytes of the whole vector of a call.
 func bytesOf(c Collective, a Args, elemBytes int) float64 {
-	return float64(a.elements(c)) * float64(elemBytes)
+	return float64(a.Elements(c)) * float64(elemBytes)
 }
 
 // rounds returns ceil(log2 size).
