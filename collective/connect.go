@@ -45,11 +45,17 @@ func Connect(ctx context.Context, opts ...Option) (*Comm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("collective: connect: %w", errors.Join(err, ep.Close()))
 	}
-	tellDriver(cfg, name, env.Rank, ep, session.Members())
-	return newWorld(world{
-		rank: env.Rank, members: session.Members(), ep: ep, driver: name, config: cfg,
-		release: session.Close,
-	}), nil
+	members := session.Members()
+	tellDriver(cfg, name, env.Rank, ep, members)
+	c := newWorld(world{
+		rank: env.Rank, members: members, ep: ep, driver: name, config: cfg, release: session.Close,
+	})
+	if env.Size > 1 && cfg.tunes() != TuneOff {
+		if err := c.tune(ctx, name, members, cfg); err != nil {
+			return nil, fmt.Errorf("collective: connect: %w", errors.Join(err, c.Close()))
+		}
+	}
+	return c, nil
 }
 
 // tellDriver logs, in one line, which driver was chosen by whom and, where it is one that chooses

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/topology"
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/drivers"
 )
@@ -16,17 +17,20 @@ import (
 type Option func(*config) error
 
 type config struct {
-	env        rendezvous.Environment
-	envRead    bool
-	driver     transport.Driver
-	driverName string
-	driverBy   string // who has chosen it, for people
-	listen     string
-	logger     *slog.Logger
-	force      map[schedule.Collective]string
-	invariant  bool
-	checksum   bool
-	chunkBytes int
+	env         rendezvous.Environment
+	envRead     bool
+	driver      transport.Driver
+	driverName  string
+	driverBy    string // who has chosen it, for people
+	listen      string
+	logger      *slog.Logger
+	force       map[schedule.Collective]string
+	invariant   bool
+	checksum    bool
+	chunkBytes  int
+	fabric      *topology.Fabric
+	tuning      string // one of the settings of WithTuning; "": as is usual
+	tuningCache string
 }
 
 // WithEnvironment uses env instead of what the launcher has set.
@@ -113,6 +117,70 @@ func WithChunkBytes(n int) Option {
 	}
 }
 
+// Settings of WithTuning and of the variable TUTTI_TUNE.
+const (
+	// TuneOff predicts by what is assumed of the driver.
+	TuneOff = "off"
+	// TuneSteady predicts by the speeds of the links that were measured for the same ranks during the
+	// last day, or are measured now; but which algorithm combines numbers whose result depends on the
+	// order, floating-point sums above all, is left to what is assumed: else their bits would differ
+	// from run to run.
+	TuneSteady = "steady"
+	// TuneOn lets measured speeds choose for those too.
+	TuneOn = "on"
+	// TuneFresh is TuneOn, and measures in any case.
+	TuneFresh = "fresh"
+)
+
+// WithTuning says whether Connect measures the links, so that the fastest algorithm can be told: by
+// one of TuneOff, TuneSteady, TuneOn and TuneFresh, the same on all ranks. It takes part of a
+// second, and nothing when the speeds are known. It wins over the variable TUTTI_TUNE. Without either it is
+// TuneSteady, or TuneOff where WithDriver is given. Local never measures.
+func WithTuning(setting string) Option {
+	return func(c *config) error {
+		switch setting {
+		case TuneOff, TuneSteady, TuneOn, TuneFresh:
+			c.tuning = setting
+			return nil
+		}
+		return fmt.Errorf("collective: no tuning %q: there are %s, %s, %s and %s", setting,
+			TuneOff, TuneSteady, TuneOn, TuneFresh)
+	}
+}
+
+// WithTuningCache keeps measured speeds in a directory, instead of one of the user's
+// (os.UserCacheDir): that of rank 0 counts. It wins over the variable TUTTI_TUNE_CACHE.
+func WithTuningCache(directory string) Option {
+	return func(c *config) error {
+		c.tuningCache = directory
+		return nil
+	}
+}
+
+// WithFabric predicts by the given speeds, and measures nothing. It must be the same on all ranks.
+func WithFabric(f topology.Fabric) Option {
+	return func(c *config) error {
+		if err := f.Check(); err != nil {
+			return fmt.Errorf("collective: %w", err)
+		}
+		c.fabric = &f
+		return nil
+	}
+}
+
+// tunes returns how Connect tunes.
+func (c *config) tunes() string {
+	switch {
+	case c.fabric != nil:
+		return TuneOff
+	case c.tuning != "":
+		return c.tuning
+	case c.driver != nil:
+		return TuneOff
+	}
+	return TuneSteady
+}
+
 // defaultChunkBytes is the largest payload of a frame unless WithChunkBytes says otherwise: small
 // enough that a chunk is reduced while it is in cache, large enough that a stream's system calls
 // are few. Over loopback 512 KiB beats both 256 KiB and 1 MiB at most sizes.
@@ -129,6 +197,12 @@ func newConfig(opts []Option) (*config, error) {
 	if s := os.Getenv("TUTTI_DRIVER"); s != "" {
 		c.driverName, c.driverBy = s, "TUTTI_DRIVER"
 	}
+	if s := os.Getenv("TUTTI_TUNE"); s != "" {
+		if err := WithTuning(s)(c); err != nil {
+			return nil, fmt.Errorf("TUTTI_TUNE: %w", err)
+		}
+	}
+	c.tuningCache = os.Getenv("TUTTI_TUNE_CACHE")
 	for _, o := range opts {
 		if err := o(c); err != nil {
 			return nil, err
@@ -172,6 +246,10 @@ func parseCollective(name string) (schedule.Collective, error) {
 // agreed lists, a line each, the settings that must be the same on all ranks.
 func (c *config) agreed() string {
 	lines := []string{fmt.Sprintf("chunk=%d", c.chunkBytes), fmt.Sprintf("invariant=%t", c.invariant)}
+	if c.fabric != nil {
+		lines = append(lines, fmt.Sprintf("fabric=%+v", *c.fabric))
+	}
+	lines = append(lines, "tuning="+c.tunes())
 	for coll := schedule.AllReduce; coll <= schedule.Barrier; coll++ {
 		if a := c.force[coll]; a != "" {
 			lines = append(lines, fmt.Sprintf("algorithm.%s=%s", coll, a))

@@ -1,0 +1,189 @@
+package collective
+
+import (
+	"math"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/topology"
+)
+
+// Prediction is how long a call should take, and of what.
+type Prediction struct {
+	Seconds float64
+	// Latency is the part of it in which ranks wait for messages that depend on each other, Path
+	// what the busiest rank sends and reduces, and Host how long the busiest host is busy with what
+	// all of its ranks do together. Of Path and Host the longer one counts, in each round.
+	Latency, Path, Host float64
+}
+
+// speeds is what the planner knows about links.
+type speeds struct {
+	fabric topology.Fabric
+	// model is set where all links are alike and no host's ranks stand in each other's way: an
+	// algorithm's cost then tells all.
+	model  *topology.Model
+	source string // where the numbers come from
+}
+
+// assumed are the speeds of a driver's links between ranks on the given hosts, without any
+// measurement. They are the same on every rank, as the choice of an algorithm must be.
+func assumed(driver string, hosts []int) speeds {
+	inner, outer := modelOf(driver)
+	h := topology.HostsOf(hosts)
+	s := speeds{fabric: topology.Assumed(inner, outer), source: "assumed"}
+	switch {
+	case inner == outer || h.Count() == 1:
+		s.model = &inner
+	case h.Largest() == 1:
+		s.model = &outer
+	}
+	return s
+}
+
+// modelOf returns the assumed model of a driver's links inside a host and between hosts.
+func modelOf(driver string) (inner, outer topology.Model) {
+	const gamma = 1.0 / 12e9
+	goroutines := topology.Model{Alpha: 1e-6, Beta: 1.0 / 10e9, Gamma: gamma}
+	memory := topology.Model{Alpha: 0.5e-6, Beta: 1.0 / 6e9, Gamma: gamma}
+	unix := topology.Model{Alpha: 6e-6, Beta: 1.0 / 3e9, Gamma: gamma}
+	tcp := topology.Model{Alpha: 12e-6, Beta: 1.0 / 2e9, Gamma: gamma}
+	switch driver {
+	case "inproc":
+		return goroutines, goroutines
+	case "shm":
+		return memory, memory
+	case "zmq:ipc":
+		return unix, unix
+	case "zmq:tcp":
+		return tcp, tcp
+	case "auto":
+		return memory, tcp
+	default: // zmq takes Unix sockets inside a host
+		return unix, tcp
+	}
+}
+
+// unchunked is a chunk that no message is longer than.
+const unchunked = 1 << 40
+
+// predict tells how long an algorithm takes for a call.
+func (p *planner) predict(
+	s *speeds, g *schedule.Algorithm, a schedule.Args, elemBytes, chunk int,
+) (topology.Cost, Prediction) {
+	cost := g.Cost(a, elemBytes, chunk)
+	if m := s.model; m != nil || a.Size == 1 {
+		if m == nil {
+			m = &topology.Model{}
+		}
+		return cost, Prediction{
+			Seconds: m.Seconds(cost), Latency: m.Alpha * cost.Messages,
+			Path: m.Beta*cost.Bytes + m.Gamma*cost.Reduced,
+		}
+	}
+	f := p.profile(g, a)
+	if g.Pipelined {
+		whole := g.Cost(a, elemBytes, unchunked)
+		return cost, s.pipeline(f, cost, whole.Messages, chunk, bytesOf(g, a, elemBytes))
+	}
+	return cost, s.rounds(f, bytesOf(g, a, elemBytes))
+}
+
+// bytesOf returns the bytes of the vector that a profile's shares are of.
+func bytesOf(g *schedule.Algorithm, a schedule.Args, elemBytes int) float64 {
+	return float64(a.Elements(g.Collective)) * float64(elemBytes)
+}
+
+// rounds predicts programs in rounds, for n bytes. All ranks have done a round before the next one
+// begins, as far as its messages wait for each other.
+func (s *speeds) rounds(f *schedule.Profile, n float64) (x Prediction) {
+	in, out := &s.fabric.Inner, &s.fabric.Outer
+	number := 0
+	for i := range f.Rounds {
+		number += f.Rounds[i].Times
+	}
+	depends := f.Depth / max(1, float64(number))
+	for i := range f.Rounds {
+		r := &f.Rounds[i]
+		times := float64(r.Times)
+		path := max(in.Stream(r.Inner.Rank.Scale(n)), out.Stream(r.Outer.Rank.Scale(n))) +
+			s.fabric.Gamma*r.Reduced*n
+		host := max(in.BusyStream(r.Inner.Host.Scale(n)), out.BusyStream(r.Outer.Host.Scale(n))) +
+			s.fabric.BusyGamma*r.HostReduced*n
+		var wait, turns float64
+		if r.Inner.Rank.Messages > 0 {
+			wait, turns = in.Latency(), in.BusyLatency()*r.Inner.Host.Messages
+		}
+		if r.Outer.Rank.Messages > 0 {
+			wait = max(wait, out.Latency())
+			turns = max(turns, out.BusyLatency()*r.Outer.Host.Messages)
+		}
+		wait, turns = wait*depends, turns*depends
+		x.Latency += times * max(wait, turns)
+		x.Path += times * path
+		x.Host += times * host
+		x.Seconds += times * max(path+wait, host+turns)
+	}
+	x.Latency += s.fabric.Call
+	x.Seconds += s.fabric.Call
+	return x
+}
+
+// pipeline predicts a program whose chunks follow each other: latencies until the first chunk is
+// through, then one chunk after the other. A busy host handles the chunks of a message as it would
+// the whole message: nothing keeps them from piling up in the link until the receiver has its turn.
+func (s *speeds) pipeline(
+	f *schedule.Profile, c topology.Cost, latencies float64, chunk int, n float64,
+) Prediction {
+	links := &s.fabric.Inner
+	var x Prediction
+	for i := range f.Rounds {
+		r := &f.Rounds[i]
+		if r.Outer.Rank.Messages > 0 {
+			links = &s.fabric.Outer
+		}
+		host := max(busyPipeline(&s.fabric.Inner, r.Inner.Host.Scale(n), chunk),
+			busyPipeline(&s.fabric.Outer, r.Outer.Host.Scale(n), chunk))
+		x.Host += float64(r.Times) * (host + s.fabric.BusyGamma*r.HostReduced*n)
+	}
+	x.Latency = s.fabric.Call + latencies*links.Latency()
+	path := topology.Load{Messages: c.Messages, Bytes: c.Bytes}
+	x.Path = links.Stream(path) + s.fabric.Gamma*c.Reduced
+	x.Seconds = x.Latency + max(x.Path, x.Host)
+	return x
+}
+
+// busyPipeline is how long messages that are cut into chunks keep a host busy.
+func busyPipeline(l *topology.Links, w topology.Load, chunk int) float64 {
+	frames := w.Messages
+	if w.Messages > 0 {
+		frames *= max(1, math.Ceil(w.Bytes/w.Messages/float64(chunk)))
+	}
+	return l.BusyStream(w) + l.BusyFrame*(frames-w.Messages)
+}
+
+// profileKey is what a profile depends on, inside one communicator.
+type profileKey struct {
+	algorithm *schedule.Algorithm
+	root      int
+	inPlace   bool
+}
+
+// maxProfiles bounds the profiles that a communicator keeps.
+const maxProfiles = 256
+
+// profile returns what the programs of all ranks do, which is found out once.
+func (p *planner) profile(g *schedule.Algorithm, a schedule.Args) *schedule.Profile {
+	k := profileKey{g, a.Root, a.InPlace}
+	if !g.Collective.Rooted() {
+		k.root = 0
+	}
+	f := p.profiles[k]
+	if f == nil {
+		if len(p.profiles) >= maxProfiles {
+			clear(p.profiles)
+		}
+		f = schedule.ProfileOf(g, a)
+		p.profiles[k] = f
+	}
+	return f
+}

@@ -1,0 +1,145 @@
+package collective
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/topology"
+)
+
+// TestPredictAssumed: where all links have one latency and one bandwidth and nobody is crowded,
+// what is predicted from the programs is what the cost model says.
+func TestPredictAssumed(t *testing.T) {
+	m := topology.Model{Alpha: 5e-6, Beta: 1e-9, Gamma: 1e-10}
+	for coll := schedule.AllReduce; coll <= schedule.Barrier; coll++ {
+		for size := 2; size <= 9; size++ {
+			p := planner{
+				size: size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+				speeds: speeds{fabric: topology.Assumed(m, m)},
+			}
+			a := p.args(&request{coll: coll, count: 2520 * 64})
+			for _, g := range schedule.Algorithms(coll) {
+				if g.Applies != nil && g.Applies(a) != nil {
+					continue
+				}
+				cost, x := p.predict(&p.speeds, g, a, 4, 1<<16)
+				// Blocks that do not divide evenly make a round of a profile a little longer.
+				if want := m.Seconds(cost); math.Abs(x.Seconds-want) > 0.01*want {
+					t.Errorf("%s %s of %d ranks: %g s, cost says %g", coll, g.Name, size, x.Seconds, want)
+				}
+			}
+		}
+	}
+}
+
+// crowded is a host that long messages keep busy beyond measure: short ones fit its cache.
+func crowded() topology.Fabric {
+	fast := topology.Model{Alpha: 1e-6, Beta: 1e-10}
+	f := topology.Assumed(fast, fast)
+	f.Inner.Busy = topology.Curve{
+		{Bytes: 0, Seconds: 1e-6}, {Bytes: 1 << 20, Seconds: 2e-4}, {Bytes: 2 << 20, Seconds: 2e-3},
+	}
+	return f
+}
+
+// TestPredictChooses has fabrics on which one algorithm is plainly better, and wants to be told
+// why.
+func TestPredictChooses(t *testing.T) {
+	fast := topology.Model{Alpha: 1e-6, Beta: 1e-10}
+	slow := topology.Model{Alpha: 50e-6, Beta: 1e-7}
+	for _, c := range []struct {
+		name   string
+		fabric topology.Fabric
+		hosts  []int
+		count  int
+		want   string
+		reason string
+	}{
+		{"few bytes", topology.Assumed(fast, fast), []int{0, 0, 0, 0}, 1, "recursive-doubling", "moves"},
+		{
+			"two hosts", topology.Assumed(fast, slow),
+			[]int{0, 0, 0, 1, 1, 1},
+			1 << 20,
+			"hierarchical", "moves",
+		},
+		{"crowded", crowded(), make([]int, 8), 1 << 20, "ring", "busy"},
+	} {
+		comms := ranks(t, setting{
+			size: len(c.hosts), hosts: c.hosts, opts: []Option{WithFabric(c.fabric)},
+		})
+		for _, comm := range comms {
+			x, err := comm.Explain(schedule.AllReduce, tensor.F32, c.count)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.Chosen != c.want || !strings.Contains(x.Reason, c.reason) || x.Speeds != "given" {
+				t.Errorf("%s, rank %d: %v", c.name, comm.rank, x)
+			}
+		}
+		checkSums(t, comms)
+	}
+}
+
+// TestProfilesAreKept: planning another call of an algorithm builds no programs of other ranks
+// again.
+func TestProfilesAreKept(t *testing.T) {
+	p := planner{
+		size: 4, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+		speeds: speeds{fabric: topology.Fabric{}},
+	}
+	g := schedule.Algorithms(schedule.Broadcast)[0]
+	first := p.profile(g, schedule.Args{Size: 4, Count: 10})
+	if p.profile(g, schedule.Args{Size: 4, Rank: 1, Count: 1000}) != first {
+		t.Error("another count has another profile")
+	}
+	if p.profile(g, schedule.Args{Size: 4, Root: 1, Count: 10}) == first {
+		t.Error("another root has the same profile")
+	}
+	for root := range 2 * maxProfiles {
+		p.profile(g, schedule.Args{Size: 4, Root: root % 4, InPlace: root%8 < 4, Count: 10})
+	}
+	if len(p.profiles) > maxProfiles {
+		t.Errorf("%d profiles are kept", len(p.profiles))
+	}
+}
+
+// TestSteady: measured speeds choose freely where the order of contributions makes no difference to
+// the bits, and elsewhere only among algorithms that combine in the order of the one assumed.
+func TestSteady(t *testing.T) {
+	keepLeft := tensor.Func("keep left", func(dst, a, _ []int32) { copy(dst, a) })
+	for _, c := range []struct {
+		size   int
+		typ    tensor.Type
+		op     tensor.Op
+		steady bool
+		want   string
+	}{
+		{8, tensor.F32, tensor.Sum, false, "ring"},
+		{8, tensor.F32, tensor.Sum, true, "butterfly"}, // canonical, as what is assumed
+		{8, tensor.F32, tensor.Max, true, "ring"},
+		{8, tensor.I32, tensor.Sum, true, "ring"},
+		{8, tensor.I32, keepLeft, true, "butterfly"},
+		{7, tensor.BF16, tensor.Avg, false, "ring"},
+		{7, tensor.BF16, tensor.Avg, true, "circulant"},
+	} {
+		p := planner{
+			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+			speeds: speeds{fabric: crowded()}, assumed: assumed("zmq:tcp", make([]int, c.size)),
+			steady: c.steady,
+		}
+		r := &request{coll: schedule.AllReduce, typ: c.typ, op: c.op, count: 4 << 20 / c.typ.Size()}
+		got, err := p.choose(r.coll, p.choices(r, p.args(r)))
+		if err != nil || got.Algorithm.Name != c.want {
+			t.Errorf("%s of %s on %d ranks, steady %v: %s, %v; want %s", c.op, c.typ, c.size, c.steady,
+				got.Algorithm.Name, err, c.want)
+		}
+		p.force = map[schedule.Collective]string{schedule.AllReduce: "ring"}
+		got, err = p.choose(r.coll, p.choices(r, p.args(r)))
+		if err != nil || got.Algorithm.Name != "ring" {
+			t.Errorf("forced: %v, %v", got.Algorithm, err)
+		}
+	}
+}
