@@ -49,6 +49,16 @@
 // that every order of combining them is exact in the element type (see values.go). #wrong is the
 // number of wrong elements on all ranks together; if it is not zero the exit status is 1.
 //
+// # Predictions
+//
+// -explain prints for each size what the communicator predicts, what a call takes, and their ratio,
+// with the parts of the prediction: latency, path (the busiest rank) and host (what all ranks of a
+// host keep it busy with). It ends with how often the two are within a factor of 2. What a call
+// takes is the median of the means of some batches of calls; a rooted call is predicted and measured
+// together with the smallest call the other way, for else a root would run ahead. -algo looks at an
+// algorithm that would not be chosen, -chunk at another cut. TUTTI_TUNE=fresh measures the links
+// first, whatever is known of them.
+//
 // # JSON
 //
 // -json prints one object a line for each size and form, with exactly these fields:

@@ -27,9 +27,11 @@ type options struct {
 	ranks      int // processes or goroutines to start; 0: this process is a rank
 	driver     string
 	algorithm  string
-	format     string // "table", "csv" or "json"
+	chunk      byteSize // 0: what the communicator chooses
+	format     string   // "table", "csv" or "json"
 	timeout    time.Duration
 	verbose    bool
+	explain    bool
 	child      []string // the command line for a rank: this one without -np
 }
 
@@ -90,10 +92,12 @@ func flags(o *options, r *raw) *flag.FlagSet {
 	fs.StringVar(&o.driver, "driver", "", "inproc (needs -np), auto, shm, zmq, zmq:tcp or zmq:ipc "+
 		"(default $TUTTI_DRIVER or auto)")
 	fs.StringVar(&o.algorithm, "algo", "", "force this algorithm where -op has it")
+	fs.Var(&o.chunk, "chunk", "largest payload of a frame, a power of two `size`; 0: by the tuner")
 	fs.BoolVar(&r.csv, "csv", false, "print comma-separated values")
 	fs.BoolVar(&r.json, "json", false, "print a JSON object a line")
 	fs.DurationVar(&o.timeout, "timeout", 5*time.Minute, "longest time to connect, and for each "+
 		"line half; 0: none")
+	fs.BoolVar(&o.explain, "explain", false, "compare predicted with measured times")
 	fs.BoolVar(&o.verbose, "v", false, "tell on stderr which addresses and links are chosen")
 	for alias, name := range aliases {
 		fs.Var(fs.Lookup(name).Value, alias, "the same as -"+name)
