@@ -17,6 +17,8 @@ HOSTS_FLAGS ?= -n 2
 RATES       ?= 1gbit 100mbit
 BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
 RPC_FLAGS   ?= -rounds 5
+RATE        ?= 100mbit
+WIRE_FLAGS  ?= -epochs 1 -batch 32 -hidden 1024,512 -bucket 1024
 PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
 
 .PHONY: help
@@ -96,6 +98,15 @@ bench-links: ## how much of links of RATES="1gbit 100mbit" all-reduces between t
 		echo "== $$rate, $$ranks a host"; \
 		scripts/netns/run.sh -n $$ranks -rate $$rate -- bin/bench -op allreduce -b 1M -e 16M -f 4 -c 0 \
 			-time 3s -json | grep ^netns; done; done
+
+.PHONY: bench-wire
+bench-wire: ## gradients of a training step at RATE=100mbit between two hosts: f32, bf16, f16 (root)
+	scripts/setup.sh iproute2
+	@mkdir -p bin
+	go build -o bin/ ./examples/train
+	for round in 1 2 3; do for wire in f32 bf16 f16; do \
+		scripts/netns/run.sh -rate $(RATE) -- bin/train $(WIRE_FLAGS) -wire $$wire | grep gradients:; \
+	done; done
 
 .PHONY: lint
 lint: ## format, vet on every platform, staticcheck, generated files

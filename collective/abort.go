@@ -194,7 +194,7 @@ func (e *engine) cancelled(c *call, cause error) {
 	if comm.failed == nil {
 		ce := &CancelledError{
 			Rank: comm.rank, Call: describe(c.seq, c.entry.fingerprint),
-			After: time.Since(c.started), Waiting: c.waiting(), Err: cause,
+			After: c.lasted(), Waiting: c.waiting(), Err: cause,
 		}
 		comm.local = ce
 		e.fail(comm, &record{

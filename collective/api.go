@@ -10,13 +10,15 @@ import (
 // AllReduce combines buf of all ranks element by element and leaves the same result, bit for bit,
 // in buf of every rank. All ranks pass the same length and op.
 func AllReduce[T tensor.Element](ctx context.Context, c *Comm, buf []T, op tensor.Op) error {
-	return c.run(ctx, allReduce(buf, buf, op))
+	r := allReduce(buf, buf, op)
+	return c.run(ctx, &r)
 }
 
 // AllReduceInto is AllReduce from send into recv, which have the same length and do not overlap,
 // or are the same slice.
 func AllReduceInto[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, op tensor.Op) error {
-	return c.run(ctx, allReduce(recv, send, op))
+	r := allReduce(recv, send, op)
+	return c.run(ctx, &r)
 }
 
 func allReduce[T tensor.Element](recv, send []T, op tensor.Op) request {
@@ -28,13 +30,15 @@ func allReduce[T tensor.Element](recv, send []T, op tensor.Op) request {
 
 // Broadcast copies the root's buf to buf of every rank. All ranks pass the same length and root.
 func Broadcast[T tensor.Element](ctx context.Context, c *Comm, buf []T, root int) error {
-	return c.run(ctx, broadcast(c, buf, buf, root))
+	r := broadcast(c, buf, buf, root)
+	return c.run(ctx, &r)
 }
 
 // BroadcastInto copies the root's send to recv of every rank, the root's own included. Other
 // ranks' send is not looked at.
 func BroadcastInto[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, root int) error {
-	return c.run(ctx, broadcast(c, recv, send, root))
+	r := broadcast(c, recv, send, root)
+	return c.run(ctx, &r)
 }
 
 func broadcast[T tensor.Element](c *Comm, recv, send []T, root int) request {
@@ -54,7 +58,8 @@ func broadcast[T tensor.Element](c *Comm, recv, send []T, root int) request {
 // or does not overlap it. Other ranks' recv is not looked at and may be nil. A rank that is not
 // the root may return before the root has the result.
 func Reduce[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, op tensor.Op, root int) error {
-	return c.run(ctx, reduce(c, recv, send, op, root))
+	r := reduce(c, recv, send, op, root)
+	return c.run(ctx, &r)
 }
 
 func reduce[T tensor.Element](c *Comm, recv, send []T, op tensor.Op, root int) request {
@@ -71,12 +76,14 @@ func reduce[T tensor.Element](c *Comm, recv, send []T, op tensor.Op, root int) r
 // Scatter cuts the root's send into Size equal blocks and puts block r into recv of rank r. Other
 // ranks' send is not looked at. The root's recv may be its own block of send.
 func Scatter[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, root int) error {
-	return c.run(ctx, scatter(c, recv, send, nil, root))
+	r := scatter(c, recv, send, nil, root)
+	return c.run(ctx, &r)
 }
 
 // ScatterV is Scatter with blocks of counts[r] elements; all ranks pass the same counts.
 func ScatterV[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, counts []int, root int) error {
-	return c.run(ctx, scatter(c, recv, send, counts, root))
+	r := scatter(c, recv, send, counts, root)
+	return c.run(ctx, &r)
 }
 
 func scatter[T tensor.Element](c *Comm, recv, send []T, counts []int, root int) request {
@@ -94,12 +101,14 @@ func scatter[T tensor.Element](c *Comm, recv, send []T, counts []int, root int) 
 // Gather puts send of rank r into block r of the root's recv, Size blocks of equal length. Other
 // ranks' recv is not looked at. The root's send may be its own block of recv.
 func Gather[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, root int) error {
-	return c.run(ctx, gather(c, recv, send, nil, root))
+	r := gather(c, recv, send, nil, root)
+	return c.run(ctx, &r)
 }
 
 // GatherV is Gather with blocks of counts[r] elements; all ranks pass the same counts.
 func GatherV[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, counts []int, root int) error {
-	return c.run(ctx, gather(c, recv, send, counts, root))
+	r := gather(c, recv, send, counts, root)
+	return c.run(ctx, &r)
 }
 
 func gather[T tensor.Element](c *Comm, recv, send []T, counts []int, root int) request {
@@ -117,12 +126,14 @@ func gather[T tensor.Element](c *Comm, recv, send []T, counts []int, root int) r
 // AllGather puts send of rank r into block r of every rank's recv, Size blocks of equal length.
 // send may be this rank's own block of recv.
 func AllGather[T tensor.Element](ctx context.Context, c *Comm, recv, send []T) error {
-	return c.run(ctx, allGather(c, recv, send, nil))
+	r := allGather(c, recv, send, nil)
+	return c.run(ctx, &r)
 }
 
 // AllGatherV is AllGather with blocks of counts[r] elements; all ranks pass the same counts.
 func AllGatherV[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, counts []int) error {
-	return c.run(ctx, allGather(c, recv, send, counts))
+	r := allGather(c, recv, send, counts)
+	return c.run(ctx, &r)
 }
 
 func allGather[T tensor.Element](c *Comm, recv, send []T, counts []int) request {
@@ -136,7 +147,8 @@ func allGather[T tensor.Element](c *Comm, recv, send []T, counts []int) request 
 // of Size equal ones, into recv of rank r. recv may be this rank's own block of send; the rest of
 // send is not changed.
 func ReduceScatter[T tensor.Element](ctx context.Context, c *Comm, recv, send []T, op tensor.Op) error {
-	return c.run(ctx, reduceScatter(c, recv, send, nil, op))
+	r := reduceScatter(c, recv, send, nil, op)
+	return c.run(ctx, &r)
 }
 
 // ReduceScatterV is ReduceScatter with blocks of counts[r] elements; all ranks pass the same
@@ -144,7 +156,8 @@ func ReduceScatter[T tensor.Element](ctx context.Context, c *Comm, recv, send []
 func ReduceScatterV[T tensor.Element](
 	ctx context.Context, c *Comm, recv, send []T, counts []int, op tensor.Op,
 ) error {
-	return c.run(ctx, reduceScatter(c, recv, send, counts, op))
+	r := reduceScatter(c, recv, send, counts, op)
+	return c.run(ctx, &r)
 }
 
 func reduceScatter[T tensor.Element](c *Comm, recv, send []T, counts []int, op tensor.Op) request {
@@ -157,7 +170,8 @@ func reduceScatter[T tensor.Element](c *Comm, recv, send []T, counts []int, op t
 // AllToAll puts block j of rank i's send into block i of rank j's recv, Size blocks of equal
 // length in both. recv may be send.
 func AllToAll[T tensor.Element](ctx context.Context, c *Comm, recv, send []T) error {
-	return c.run(ctx, allToAll(c, recv, send))
+	r := allToAll(c, recv, send)
+	return c.run(ctx, &r)
 }
 
 func allToAll[T tensor.Element](c *Comm, recv, send []T) request {
@@ -173,7 +187,8 @@ func allToAll[T tensor.Element](c *Comm, recv, send []T) request {
 func AllToAllV[T tensor.Element](
 	ctx context.Context, c *Comm, recv []T, recvCounts []int, send []T, sendCounts []int,
 ) error {
-	return c.run(ctx, allToAllV(c, recv, recvCounts, send, sendCounts))
+	r := allToAllV(c, recv, recvCounts, send, sendCounts)
+	return c.run(ctx, &r)
 }
 
 func allToAllV[T tensor.Element](c *Comm, recv []T, recvCounts []int, send []T, sendCounts []int) request {
@@ -186,14 +201,16 @@ func allToAllV[T tensor.Element](c *Comm, recv []T, recvCounts []int, send []T, 
 
 // Barrier returns when all ranks have called it.
 func Barrier(ctx context.Context, c *Comm) error {
-	return c.run(ctx, request{coll: schedule.Barrier, typ: tensor.U8})
+	r := request{coll: schedule.Barrier, typ: tensor.U8}
+	return c.run(ctx, &r)
 }
 
 // Send sends buf to rank dst, which must call Recv with the same length and element type. Messages
 // between two ranks arrive in order; they are independent of collectives. Send returns when buf
 // may be changed, which may be before, and may be not before, dst has called Recv.
 func Send[T tensor.Element](ctx context.Context, c *Comm, buf []T, dst int) error {
-	return c.run(ctx, send(buf, dst))
+	r := send(buf, dst)
+	return c.run(ctx, &r)
 }
 
 func send[T tensor.Element](buf []T, dst int) request {
@@ -205,7 +222,8 @@ func send[T tensor.Element](buf []T, dst int) request {
 
 // Recv receives into buf what rank src has sent with Send.
 func Recv[T tensor.Element](ctx context.Context, c *Comm, buf []T, src int) error {
-	return c.run(ctx, recv(buf, src))
+	r := recv(buf, src)
+	return c.run(ctx, &r)
 }
 
 func recv[T tensor.Element](buf []T, src int) request {

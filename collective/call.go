@@ -33,7 +33,7 @@ type call struct {
 	done      bool
 	err       error
 	signal    chan struct{} // capacity 1: the call is done, or its goroutine should lead
-	started   time.Time
+	started   time.Time     // when it had lasted for some passes or began to wait; zero before: see stamp
 	told      time.Duration // when, after started, the last status was sent
 	stop      func() bool   // ends the watch of an asynchronous call's context
 }
@@ -49,6 +49,7 @@ type callLink struct {
 	recvAt int // the next of link.Recvs to complete
 	got    int // bytes of it that are here
 	crc    uint32
+	staged *heldFrame // the payload of the next send, where that is not the call's own memory
 }
 
 // idle reports whether the call wants nothing more of the peer.
@@ -81,13 +82,14 @@ func (cl *callLink) needs() bool {
 // reset makes the call ready to run its plan, from the start.
 func (c *call) reset(r *request) {
 	c.typ, c.op = r.typ, r.op
-	c.buf = [schedule.Buffers][]byte{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: c.scratch}
+	c.buf[schedule.In], c.buf[schedule.Out], c.buf[schedule.Scratch] = r.in, r.out, c.scratch
 	copy(c.pending, c.plan.Indegree)
 	c.remaining = len(c.plan.Ops)
 	c.ready = append(c.ready[:0], c.plan.Local...)
 	for i := range c.links {
 		cl := &c.links[i]
 		cl.sendAt, cl.ended, cl.recvAt, cl.got, cl.crc = 0, 0, 0, 0, 0
+		cl.staged = nil
 	}
 	c.done, c.err, c.told = false, nil, 0
 	c.async, c.stop = false, nil
@@ -119,7 +121,12 @@ func (c *call) runLocal() {
 				continue
 			}
 			b := c.part(&o.B, off, len(a))
-			c.combine(o.Left, dst[:len(b)], a[:len(b)], b)
+			dst, a = dst[:len(b)], a[:len(b)]
+			if c.rounds(o) {
+				c.combineRounded(dst, a, b)
+			} else {
+				c.combine(o.Left, dst, a, b)
+			}
 			off += len(b)
 		}
 		c.complete(o)
@@ -140,8 +147,8 @@ func (c *call) part(r *schedule.Region, off, n int) []byte {
 
 // pieces returns the memory of a region, for a link to send.
 func (c *call) pieces(r *schedule.Region) (p [2][]byte) {
-	for i, pc := range r.Pieces {
-		if pc.Len > 0 {
+	for i := range r.Pieces {
+		if pc := &r.Pieces[i]; pc.Len > 0 {
 			p[i] = c.buf[r.Buf][pc.Off : pc.Off+pc.Len]
 		}
 	}
@@ -155,8 +162,19 @@ func (c *call) combine(left bool, dst, a, b []byte) {
 	c.op.Reduce(c.typ, dst, a, b)
 }
 
-// absorb applies bytes of a message, whole elements at offset off, to a RecvReduce.
+// absorb applies bytes of a message, whole elements at offset off, to the operation that receives it.
 func (c *call) absorb(o *schedule.Op, off int, src []byte) {
+	if c.entry.wire != 0 {
+		c.widen(o, off, src)
+		return
+	}
+	if o.Kind == schedule.Recv {
+		for len(src) > 0 {
+			n := copy(c.part(&o.Dst, off, len(src)), src)
+			off, src = off+n, src[n:]
+		}
+		return
+	}
 	for len(src) > 0 {
 		dst := c.part(&o.Dst, off, len(src))
 		a := c.part(&o.A, off, len(dst))
@@ -167,12 +185,15 @@ func (c *call) absorb(o *schedule.Op, off int, src []byte) {
 
 // complete applies what ends a reduction, if this operation is the one that completes it.
 func (c *call) complete(o *schedule.Op) {
-	if !o.Last {
+	if !o.Last || c.op != tensor.Avg && c.entry.wire == 0 { // no other operation has anything to do
 		return
 	}
 	for off, n := 0, o.Dst.Len(); off < n; {
 		dst := c.part(&o.Dst, off, n-off)
 		c.op.Finish(c.typ, dst, c.comm.size)
+		if w := c.entry.wire; w != 0 {
+			tensor.Round(w, dst, dst)
+		}
 		off += len(dst)
 	}
 }

@@ -41,7 +41,8 @@ func idOf(h *transport.Header) channelID {
 	return channelID{h.Comm, h.Flags&transport.PointToPoint != 0}
 }
 
-// heldFrame is a frame that was read before a call posted for it.
+// heldFrame is a frame in memory of the engine's: one that was read before a call posted for it, or
+// the payload of one to be sent that is not as the caller's memory is.
 type heldFrame struct {
 	header transport.Header
 	data   []byte

@@ -82,14 +82,14 @@ func (c *Comm) made(seq uint64) (fp [transport.FingerprintBytes]byte, ok bool) {
 }
 
 // run makes a call and waits for it.
-func (c *Comm) run(ctx context.Context, r request) error {
+func (c *Comm) run(ctx context.Context, r *request) error {
 	if err := r.check(c.rank, c.size); err != nil {
 		return err
 	}
 	e := c.e
 	e.enter()
 	defer e.mu.Unlock()
-	call, err := c.issue(ctx, &r)
+	call, err := c.issue(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,8 @@ func (c *Comm) number(call *call, r *request) {
 	}
 	call.seq = c.seq
 	c.seq++
-	c.history[call.seq%historyLen] = past{call.seq, true, call.entry.fingerprint}
+	made := &c.history[call.seq%historyLen]
+	made.seq, made.made, made.fingerprint = call.seq, true, call.entry.fingerprint
 }
 
 // newCall returns an idle call of a plan, or makes one.
@@ -179,12 +180,11 @@ func (c *Comm) newCall(entry *planned) *call {
 // recycle keeps a finished call for the next one of its plan.
 func (c *Comm) recycle(call *call) {
 	size := call.plan.ScratchBytes
-	if call.err != nil || c.planner.scratch+size > maxIdleScratch || c.planner.cache[call.entry.key] != call.entry {
+	if call.err != nil || c.closed || c.planner.scratch+size > maxIdleScratch || call.entry.forgotten {
 		return
 	}
-	select {
-	case <-call.signal:
-	default:
+	if len(call.signal) > 0 {
+		<-call.signal // nobody else takes it: nobody waits
 	}
 	call.buf = [schedule.Buffers][]byte{}
 	call.ctx = nil
@@ -307,6 +307,7 @@ func (c *Comm) Close() error {
 	}
 	e.clear(c)
 	c.planner.cache, c.planner.scratch = nil, 0 // the rest stays, to know what comes late
+	clear(c.planner.recent[:])
 	e.open--
 	last := e.open == 0
 	if !last {

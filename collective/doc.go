@@ -33,6 +33,26 @@
 //
 // A repeated call allocates nothing on drivers that allocate nothing.
 //
+// # Narrow messages
+//
+// With WithWire reductions of float32 send BF16 or F16, half as many bytes, and add in float32. A number
+// is rounded, to nearest and ties to even, when it is sent and when its result is complete. What a
+// rank adds from its own memory is not, but where two ranks exchange vectors and both add them, or
+// with WithInvariantBits; then the bits are those of a reduction of BF16 or F16 vectors. All that is
+// promised above holds. The memory of a call's input is not changed.
+//
+// How far a sum may be off: on the way to its result on p ranks a contribution is rounded at most
+// R = ceil(log2 p) + 2 times, p times by ring, chain and hierarchical. A rounding multiplies what it is
+// applied to by 1+d, |d| <= u, with u = 2^-8 for BF16 and 2^-11 for F16; an addition does with
+// 2^-24. Multiplied out, the contributions x give
+//
+//	|result - sum x| <= ((1+u)^R (1+2^-24)^p - 1) sum |x|, which is about R u sum |x|
+//
+// and the p-th part of both for Avg. Numbers below the normal ones of F16, 2^-14, are rounded by at
+// most 2^-25 whatever they are; there are fewer than 2p roundings to add that for. Min and Max are the
+// exact ones, rounded once. BF16 has the range of float32. F16 has not: contributions, sums of some and
+// sums of all become infinite from 65520 on, for Avg too. NaN and infinities arrive as such.
+//
 // # Speed
 //
 // Which algorithm makes a call, and in which chunks, is predicted from what messages cost between these

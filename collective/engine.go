@@ -202,7 +202,7 @@ func (e *engine) post(c *call) {
 			break
 		}
 	}
-	c.started = time.Now()
+	c.started = time.Time{}
 	e.active = append(e.active, c)
 	if f := c.comm.failed; f != nil {
 		e.finish(c, c.comm.failure())
@@ -265,25 +265,38 @@ func (e *engine) lead(ctx context.Context, c *call) {
 func (e *engine) moved() {
 	e.patience.Moved()
 	if e.passes%sweepEvery == 0 {
+		e.stamp()
 		e.mu.Unlock()
 		e.mu.Lock()
+	}
+}
+
+// stamp notes the time in calls that have none. A call gets it when it has lasted for some passes, or
+// waits: reading the clock takes a good part of the time of a small one.
+func (e *engine) stamp() {
+	for _, c := range e.active {
+		if c.started.IsZero() {
+			c.started = time.Now()
+		}
 	}
 }
 
 // idle spends the time when nothing moved, as patience tells. c is nil for the pump.
 func (e *engine) idle(ctx context.Context, c *call) {
 	action := e.patience.Next()
-	if action == transport.Spin && e.passes%16 != 0 {
+	if action == transport.Spin && e.passes%sweepEvery != 0 {
 		return
 	}
+	e.stamp()
 	if err := ctx.Err(); err != nil && c != nil {
 		e.cancelled(c, err)
 		return
 	}
 	switch action {
-	case transport.Spin, transport.Yield:
-		// Goroutines with calls of their own get the turn. The core is given away now and then even
-		// if there should be one for each rank: something else may run on this one.
+	case transport.Spin:
+		e.mu.Unlock() // goroutines with calls of their own may get the turn
+		e.mu.Lock()
+	case transport.Yield:
 		e.mu.Unlock()
 		e.patience.Yield()
 		e.mu.Lock()

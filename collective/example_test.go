@@ -112,6 +112,40 @@ func ExampleComm_Split() {
 	// rank 3: [3 1]
 }
 
+func ExampleComm_Split_wire() {
+	onRanks(2, func(ctx context.Context, c *collective.Comm) (any, error) {
+		// Gradients go as bf16; everything else, on c, stays exact.
+		gradients, err := c.Split(ctx, 0, c.Rank(), collective.WithWire(tensor.BF16))
+		if err != nil {
+			return nil, err
+		}
+		g, loss := []float32{1.0 / 3}, []float32{1.0 / 3}
+		if err := collective.AllReduce(ctx, gradients, g, tensor.Avg); err != nil {
+			return nil, err
+		}
+		if err := collective.AllReduce(ctx, c, loss, tensor.Avg); err != nil {
+			return nil, err
+		}
+		return []any{g, loss}, gradients.Close()
+	})
+	// Output:
+	// rank 0: [[0.33398438] [0.33333334]]
+	// rank 1: [[0.33398438] [0.33333334]]
+}
+
+func ExampleWithWire() {
+	onRanks(2, func(ctx context.Context, c *collective.Comm) (any, error) {
+		x, err := c.Explain(schedule.AllReduce, tensor.F32, 1_000_000)
+		if err != nil {
+			return nil, err
+		}
+		return fmt.Sprint(x.Type, " sent as ", x.Wire), nil
+	}, collective.WithWire(tensor.F16))
+	// Output:
+	// rank 0: f32 sent as f16
+	// rank 1: f32 sent as f16
+}
+
 func ExampleComm_Rank() {
 	onRanks(2, func(_ context.Context, c *collective.Comm) (any, error) {
 		return c.Size() - c.Rank(), nil
@@ -193,6 +227,20 @@ func ExampleAlloc() {
 	// Output:
 	// rank 0: [0 0 0 0]
 	// rank 1: [0 0 0 0]
+}
+
+// A buffer that is of no more use is taken back, or left to the garbage collector.
+func ExampleFree() {
+	onRanks(2, func(ctx context.Context, c *collective.Comm) (any, error) {
+		buf := collective.Alloc[int32](c, 100_000)
+		defer collective.Free(c, buf)
+		buf[9] = int32(c.Rank() + 1)
+		err := collective.AllReduce(ctx, c, buf, tensor.Sum)
+		return buf[9], err
+	})
+	// Output:
+	// rank 0: 3
+	// rank 1: 3
 }
 
 func ExampleComm_Explain() {

@@ -16,6 +16,7 @@ import (
 type Explanation struct {
 	Collective  schedule.Collective
 	Type        tensor.Type
+	Wire        tensor.Type // of the elements of messages, where it is another one; see WithWire
 	Count, Size int
 	Choices     []Choice // best first, those that can't be used last
 	Chosen      string   // name of the algorithm taken
@@ -27,7 +28,7 @@ type Explanation struct {
 }
 
 // Explain tells how c would make a call of count elements, or elements per rank's block, as
-// schedule.Args counts them; one that reduces, a sum. It sends nothing.
+// schedule.Args counts them; a reduction is taken to be a sum. It sends nothing.
 func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Explanation, error) {
 	r := request{coll: coll, typ: t, count: count}
 	if count < 0 || !t.Valid() || len(schedule.Algorithms(coll)) == 0 {
@@ -37,6 +38,10 @@ func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Exp
 	}
 	c.e.enter()
 	defer c.e.mu.Unlock()
+	if coll.Reduces() {
+		r.op = tensor.Sum
+	}
+	wire := c.planner.wireOf(&r)
 	args := c.planner.args(&r)
 	if err := args.Check(coll); err != nil {
 		return nil, &ArgumentError{Collective: coll, Reason: err.Error(), Err: err}
@@ -47,7 +52,7 @@ func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Exp
 		return nil, err
 	}
 	x := &Explanation{
-		Collective: coll, Type: t, Count: count, Size: c.size, Chosen: chosen.Algorithm.Name,
+		Collective: coll, Type: t, Wire: wire, Count: count, Size: c.size, Chosen: chosen.Algorithm.Name,
 		Choices: all, Forced: c.planner.force[coll] != "",
 		Speeds: c.planner.speeds.source,
 	}
@@ -116,7 +121,11 @@ func lasting(seconds float64) time.Duration {
 // String is the explanation as a table.
 func (x *Explanation) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %d %s on %d ranks: %s", x.Collective, x.Count, x.Type, x.Size, x.Chosen)
+	fmt.Fprintf(&b, "%s of %d %s", x.Collective, x.Count, x.Type)
+	if x.Wire != 0 {
+		fmt.Fprintf(&b, " sent as %s", x.Wire)
+	}
+	fmt.Fprintf(&b, " on %d ranks: %s", x.Size, x.Chosen)
 	if x.Forced {
 		b.WriteString(" (forced)")
 	}

@@ -49,7 +49,7 @@ func faultProgram(ctx context.Context, argument string) error {
 	if err != nil {
 		return err
 	}
-	rank := &faultRank{fault: f, c: c, buf: make([]float32, f.Count)}
+	rank := &faultRank{fault: f, c: c, buf: Alloc[float32](c, f.Count)}
 	err = map[string]func(context.Context) error{
 		"kill": rank.kill, "stop": rank.stop, "cancel": rank.cancel, "close": rank.close,
 		"late": rank.late,

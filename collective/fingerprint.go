@@ -17,7 +17,8 @@ type Call struct {
 	Seq        uint64
 	Collective schedule.Collective
 	Type       tensor.Type
-	Op         uint8 // tensor.Op.Code, 0 without an operation
+	Wire       tensor.Type // of the elements of messages, where it is another one
+	Op         uint8       // tensor.Op.Code, 0 without an operation
 	Algorithm  string
 	Root       int    // -1 without a root
 	Count      int    // elements of the vector, of a rank's block, or of all where they are uneven
@@ -25,11 +26,13 @@ type Call struct {
 	Detail     uint32 // hash of uneven counts and of a user function's name, 0 without
 }
 
-// Layout of a fingerprint, little-endian: collective 1, type 1, op 1, algorithm 1 (its place in
-// the registry + 1), root 4, count 8, chunk 4, detail 4.
-func (r *request) fingerprint(algorithm, chunk int) (f [transport.FingerprintBytes]byte) {
+// Layout of a fingerprint, little-endian: collective 1, type 1 (its upper half the type on the wire),
+// op 1, algorithm 1 (its place in the registry + 1), root 4, count 8, chunk 4, detail 4.
+func (r *request) fingerprint(
+	algorithm, chunk int, wire tensor.Type,
+) (f [transport.FingerprintBytes]byte) {
 	le := binary.LittleEndian
-	f[0], f[1], f[2], f[3] = byte(r.coll), byte(r.typ), r.op.Code(), byte(algorithm+1)
+	f[0], f[1], f[2], f[3] = byte(r.coll), byte(r.typ|wire<<4), r.op.Code(), byte(algorithm+1)
 	root := -1
 	if r.coll.Rooted() {
 		root = r.root
@@ -59,7 +62,8 @@ func hashCounts(counts []int) uint32 {
 func describe(seq uint64, f [transport.FingerprintBytes]byte) Call {
 	le := binary.LittleEndian
 	c := Call{
-		Seq: seq, Collective: schedule.Collective(f[0]), Type: tensor.Type(f[1]), Op: f[2],
+		Seq: seq, Collective: schedule.Collective(f[0]), Type: tensor.Type(f[1] & 15),
+		Wire: tensor.Type(f[1] >> 4), Op: f[2],
 		Root:   int(int32(le.Uint32(f[4:]))),
 		Count:  int(min(le.Uint64(f[8:]), math.MaxInt64)),
 		Detail: le.Uint32(f[20:]), ChunkBytes: int(le.Uint32(f[16:])),
@@ -89,6 +93,9 @@ func (c Call) String() string {
 	if c.Collective != schedule.Barrier {
 		fmt.Fprintf(&b, " of %d %s", c.Count, c.Type)
 	}
+	if c.Wire != 0 {
+		fmt.Fprintf(&b, " sent as %s", c.Wire)
+	}
 	if c.Op != 0 {
 		fmt.Fprintf(&b, " %s", c.opName())
 	}
@@ -111,6 +118,7 @@ func (c Call) difference(o Call) string {
 		{"sequence numbers", c.Seq == o.Seq},
 		{"collectives", c.Collective == o.Collective},
 		{"types", c.Type == o.Type},
+		{"types on the wire", c.Wire == o.Wire},
 		{"operations", c.Op == o.Op},
 		{"roots", c.Root == o.Root},
 		{"counts", c.Count == o.Count},

@@ -44,7 +44,7 @@ func FuzzRecord(f *testing.F) {
 // FuzzDescribe feeds anything to the reader of fingerprints.
 func FuzzDescribe(f *testing.F) {
 	r := request{coll: schedule.Reduce, typ: tensor.F16, op: tensor.Max, root: 3, count: 1000}
-	fp := r.fingerprint(1, 4096)
+	fp := r.fingerprint(1, 4096, 0)
 	f.Add(uint64(7), fp[:], fp[:])
 	f.Fuzz(func(t *testing.T, seq uint64, a, b []byte) {
 		var x, y [transport.FingerprintBytes]byte

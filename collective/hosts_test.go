@@ -148,9 +148,9 @@ func (w wire) call(ctx context.Context, c *Comm, large, small []float32) error {
 	return fmt.Errorf("no call of %s", w.Collective)
 }
 
-// TestBytesBetweenHosts counts what crosses the network between two hosts of two ranks each. In two
-// levels no card sends more than the lower bound, 2(h-1)/h of the vector for an all-reduce, and what
-// headers and acknowledgements add: half of what flat algorithms send, or less.
+// TestBytesBetweenHosts counts what crosses the network between two hosts of two ranks each. In
+// two levels no card sends more than the lower bound, 2(h-1)/h of the vector for an all-reduce,
+// and what headers and acknowledgements add: half of what flat algorithms send, or less.
 func TestBytesBetweenHosts(t *testing.T) {
 	const each, count = 2, 1 << 20
 	tests := []struct {

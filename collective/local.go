@@ -60,7 +60,7 @@ func newWorld(w world) *Comm {
 	hosts := topology.HostsOf(ids).Index
 	pl := planner{
 		hosts: hosts, assumed: assumed(w.driver, hosts), force: w.config.force,
-		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes,
+		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes, wire: w.config.wire,
 	}
 	pl.speeds = pl.assumed
 	if f := w.config.fabric; f != nil {
@@ -74,6 +74,7 @@ func newWorld(w world) *Comm {
 func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 	pl.rank, pl.size, pl.seed = rank, len(ranks), maphash.MakeSeed()
 	pl.cache, pl.clock, pl.scratch = map[planKey]*planned{}, 0, 0
+	clear(pl.recent[:])
 	pl.profiles = map[profileKey]*schedule.Profile{}
 	c := &Comm{
 		e: e, id: id, rank: rank, size: len(ranks), ranks: ranks, index: map[int]int{},

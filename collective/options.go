@@ -8,6 +8,7 @@ import (
 
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
 	"github.com/tutti-ml/tutti/topology"
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/drivers"
@@ -28,6 +29,7 @@ type config struct {
 	invariant   bool
 	checksum    bool
 	chunkBytes  int
+	wire        tensor.Type // zero: messages are as the memory is
 	fabric      *topology.Fabric
 	tuning      string // one of the settings of WithTuning; "": as is usual
 	tuningCache string
@@ -113,6 +115,26 @@ func WithChunkBytes(n int) Option {
 				n, transport.DefaultMaxPayload)
 		}
 		c.chunkBytes = n
+		return nil
+	}
+}
+
+// WithWire halves what reductions of float32 send: AllReduce, Reduce and ReduceScatter with Sum, Avg,
+// Min or Max then send BF16 or F16 and still add in float32. All else is sent as it is: other types,
+// products and functions of the user's, and collectives that only move elements, such as the broadcast
+// of parameters. F32 is the default, which sends everything as it is. It must be the same on all
+// ranks; who means gradients alone gives them a communicator of their own, by Split. See the package
+// documentation for what it costs in accuracy.
+func WithWire(t tensor.Type) Option {
+	return func(c *config) error {
+		switch t {
+		case tensor.BF16, tensor.F16:
+			c.wire = t
+		case tensor.F32:
+			c.wire = 0
+		default:
+			return fmt.Errorf("collective: type %v on the wire: want bf16, f16 or f32", t)
+		}
 		return nil
 	}
 }
@@ -246,6 +268,9 @@ func parseCollective(name string) (schedule.Collective, error) {
 // agreed lists, a line each, the settings that must be the same on all ranks.
 func (c *config) agreed() string {
 	lines := []string{fmt.Sprintf("chunk=%d", c.chunkBytes), fmt.Sprintf("invariant=%t", c.invariant)}
+	if c.wire != 0 {
+		lines = append(lines, fmt.Sprintf("wire=%v", c.wire))
+	}
 	if c.fabric != nil {
 		lines = append(lines, fmt.Sprintf("fabric=%+v", *c.fabric))
 	}

@@ -38,35 +38,34 @@ type inLink struct {
 	fillCh  *channel
 	ctl     []byte // payload of the control frame at the head
 	stalled bool   // the head frame waits for an operation that can't run yet
-	// head is the header of the head frame: the link's own is gone with the last byte of the
-	// payload or, without payload, with the next call of Next, before which it may have to wait.
+	// head is the header of a head frame without payload that waits: the link's own is gone with
+	// the next call of Next.
 	head transport.Header
 	kept bool
 }
 
-// next returns the header of the frame at the head.
+// next returns the header of the frame at the head. It is gone with the last byte of the payload.
 func (l *inLink) next() (*transport.Header, error) {
 	if l.kept {
 		return &l.head, nil
 	}
-	h, err := l.Next()
-	if h == nil {
-		return nil, err
-	}
-	l.head = *h
-	return &l.head, nil
+	return l.Next()
 }
 
-// stall leaves the frame at the head where it is.
-func (l *inLink) stall() {
+// stall leaves the frame at the head, whose header is h, where it is.
+func (l *inLink) stall(h *transport.Header) {
 	l.stalled = true
-	l.kept = l.head.Length == 0
+	if h.Length == 0 && !l.kept {
+		l.head, l.kept = *h, true
+	}
 }
 
-// lent is an operation whose memory a link has; no call for a control frame.
+// lent is an operation whose memory a link has; no call for a control frame. staged is memory of the
+// engine's that the link has instead.
 type lent struct {
-	cl *callLink
-	op int32
+	cl     *callLink
+	op     int32
+	staged *heldFrame
 }
 
 // control is a frame about calls instead of in one.
@@ -99,12 +98,12 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 			break
 		}
 		o := &c.plan.Ops[op]
-		n := uint32(o.A.Len())
+		n := uint32(c.carried(o.A.Len()))
 		if !ch.room(n + transport.HeaderBytes) {
 			break
 		}
-		pieces := c.pieces(&o.A)
 		e.data(ch, cl, n)
+		pieces := e.payload(cl, o)
 		if e.checksum {
 			e.header.Flags |= transport.Checksummed
 			e.header.Checksum = crc32.Update(crc32.Checksum(pieces[0], castagnoli), castagnoli, pieces[1])
@@ -120,7 +119,8 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 		}
 		ch.sent += n + transport.HeaderBytes
 		ch.told = ch.taken
-		p.inflight.push(lent{cl, op})
+		p.inflight.push(lent{cl, op, cl.staged})
+		cl.staged = nil
 		cl.sendAt++
 		moved = true
 	}
@@ -132,14 +132,13 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 
 // data fills the header of the next frame of a call.
 func (e *engine) data(ch *channel, cl *callLink, length uint32) {
-	e.header = transport.Header{
-		Kind: transport.Data, Epoch: ch.comm.epoch, Comm: ch.id.comm, Seq: cl.call.seq,
-		Step: uint32(cl.sendAt), Length: length, Credit: ch.taken,
-		Fingerprint: cl.call.entry.fingerprint,
-	}
-	if ch.id.p2p {
-		e.header.Flags = transport.PointToPoint
-	}
+	// Field by field: a literal would be built elsewhere and copied, which stalls on what was just
+	// written.
+	h := &e.header
+	h.Kind, h.Flags, h.Checksum = transport.Data, flagsOf(ch), 0
+	h.Epoch, h.Comm, h.Seq = ch.comm.epoch, ch.id.comm, cl.call.seq
+	h.Step, h.Length, h.Credit = uint32(cl.sendAt), length, ch.taken
+	h.Fingerprint = cl.call.entry.fingerprint
 }
 
 // reap notes which lends have ended.
@@ -152,6 +151,9 @@ func (e *engine) reap(p *peer) (moved bool) {
 		p.reaped++
 		moved = true
 		f := p.inflight.pop()
+		if f.staged != nil {
+			e.spare.put(f.staged)
+		}
 		if f.cl != nil && !f.cl.call.done {
 			f.cl.ended++
 			f.cl.call.opDone(f.op)
@@ -203,24 +205,24 @@ func (e *engine) tell(p *peer, h transport.Header, payload []byte) {
 
 // receive takes bytes of the frame at the head of a link into the operation that expects it, and
 // reports whether the frame is complete.
-func (e *engine) receive(cl *callLink, l transport.Link, h *transport.Header) (moved, whole bool, err error) {
+func (e *engine) receive(cl *callLink, l *inLink, flags transport.Flags) (moved, whole bool, err error) {
 	c := cl.call
 	o := &c.plan.Ops[cl.link.Recvs[cl.recvAt]]
-	n := o.Dst.Len()
-	elem := c.typ.Size()
+	n := c.carried(o.Dst.Len())
+	elem := c.carried(c.typ.Size())
 	for cl.got < n {
 		var took int
-		if o.Kind == schedule.Recv {
+		if o.Kind == schedule.Recv && c.entry.wire == 0 {
 			dst := c.part(&o.Dst, cl.got, n-cl.got)
 			if took, err = l.Read(dst); took > 0 {
-				e.sum(cl, h, dst[:took])
+				e.sum(cl, flags, dst[:took])
 			}
 		} else {
 			var b []byte
 			if b, err = l.Peek(); len(b) >= elem {
 				took = min(len(b)-len(b)%elem, n-cl.got)
 				c.absorb(o, cl.got, b[:took])
-				e.sum(cl, h, b[:took])
+				e.sum(cl, flags, b[:took])
 				l.Discard(took)
 			}
 		}
@@ -236,18 +238,19 @@ func (e *engine) receive(cl *callLink, l transport.Link, h *transport.Header) (m
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // sum adds bytes to the checksum of a frame that has one.
-func (e *engine) sum(cl *callLink, h *transport.Header, b []byte) {
-	if h.Flags&transport.Checksummed != 0 {
+func (e *engine) sum(cl *callLink, flags transport.Flags, b []byte) {
+	if flags&transport.Checksummed != 0 {
 		cl.crc = crc32.Update(cl.crc, castagnoli, b)
 	}
 }
 
-// received notes that the frame of a call's next receive is complete.
-func (e *engine) received(cl *callLink, h *transport.Header) {
+// received notes that the frame of a call's next receive is complete: flags and checksum are those
+// of its header.
+func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) {
 	c := cl.call
-	if h.Flags&transport.Checksummed != 0 && cl.crc != h.Checksum {
+	if flags&transport.Checksummed != 0 && cl.crc != checksum {
 		e.protocol(c.comm, cl.peer, "checksum of frame %d of %s is %#x, want %#x",
-			h.Step, describe(h.Seq, h.Fingerprint), cl.crc, h.Checksum)
+			cl.recvAt, describe(c.seq, c.entry.fingerprint), cl.crc, checksum)
 		return
 	}
 	i := cl.link.Recvs[cl.recvAt]
@@ -259,7 +262,7 @@ func (e *engine) received(cl *callLink, h *transport.Header) {
 	if cl.recvAt == len(cl.link.Recvs) {
 		ch.recvQ.pop()
 	}
-	if ch.take(h.Length + transport.HeaderBytes) {
+	if ch.take(uint32(c.carried(o.Dst.Len())) + transport.HeaderBytes) {
 		ch.told = ch.taken
 		e.tell(cl.peer, transport.Header{
 			Kind: transport.Credit, Comm: ch.id.comm, Epoch: ch.comm.epoch, Credit: ch.taken, Flags: flagsOf(ch),

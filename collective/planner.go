@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
 
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
@@ -30,12 +31,14 @@ type planned struct {
 	key         planKey
 	counts      []int // copy of the uneven counts: own, or sendCounts then recvCounts
 	algorithm   *schedule.Algorithm
+	wire        tensor.Type // of the elements of messages, zero: as in memory
 	plan        *schedule.Plan
 	fingerprint [transport.FingerprintBytes]byte
 	peers       []*peer // of each of the plan's links, in order
 	connected   bool    // all links that this rank must dial are open
 	idle        []*call // finished calls, to be used again
 	used        uint64  // when it was last used, in calls of the communicator
+	forgotten   bool    // it is not in the cache any more
 }
 
 // maxPlans bounds the plans that a communicator keeps; maxIdleScratch the scratch memory that it
@@ -55,8 +58,10 @@ type planner struct {
 	force      map[schedule.Collective]string
 	canonical  bool
 	chunkBytes int
+	wire       tensor.Type // of messages of float32 that are reduced, zero: as in memory
 	seed       maphash.Seed
 	cache      map[planKey]*planned
+	recent     [recentPlans]*planned // some of those in the cache, found without hashing
 	profiles   map[profileKey]*schedule.Profile
 	clock      uint64
 	scratch    int // bytes held by idle calls
@@ -94,9 +99,38 @@ func (e *planned) sameCounts(r *request) bool {
 	return i == len(e.counts)
 }
 
+// recentPlans is how many plans have a place where they are found at once: hashing a key takes
+// as long as the rest of a small call.
+const recentPlans = 16
+
+// place is where among the recent plans that of a call is, if it is there.
+func (r *request) place() int {
+	return (int(r.coll)*5 + r.count + r.root) & (recentPlans - 1)
+}
+
+// is reports whether the plan is that of a call.
+func (e *planned) is(r *request) bool {
+	k := &e.key
+	return k.count == r.count && k.coll == r.coll && k.typ == r.typ && k.op == r.op &&
+		k.root == r.root && k.inPlace == r.inPlace && k.sending == r.sending && e.sameCounts(r)
+}
+
 // get returns the plan of a call, made now if it is not kept.
 func (p *planner) get(r *request) (*planned, error) {
 	p.clock++
+	recent := &p.recent[r.place()]
+	if e := *recent; e != nil && e.is(r) {
+		e.used = p.clock
+		return e, nil
+	}
+	e, err := p.find(r)
+	if err == nil {
+		*recent = e
+	}
+	return e, err
+}
+
+func (p *planner) find(r *request) (*planned, error) {
 	k := p.key(r)
 	if e, ok := p.cache[k]; ok && e.sameCounts(r) {
 		e.used = p.clock
@@ -125,6 +159,10 @@ func (p *planner) evict() {
 	if oldest != nil {
 		p.scratch -= len(oldest.idle) * oldest.plan.ScratchBytes
 		delete(p.cache, oldest.key)
+		oldest.forgotten = true
+		if i := slices.Index(p.recent[:], oldest); i >= 0 {
+			p.recent[i] = nil
+		}
 	}
 }
 
@@ -136,13 +174,14 @@ func (p *planner) make(r *request) (*planned, error) {
 		if err != nil {
 			return nil, fmt.Errorf("collective: %w", err)
 		}
-		e.plan, e.fingerprint = plan, r.fingerprint(-1, p.chunkBytes)
+		e.plan, e.fingerprint = plan, r.fingerprint(-1, p.chunkBytes, 0)
 		return e, nil
 	}
 	args := p.args(r)
 	if err := args.Check(r.coll); err != nil {
 		return nil, &ArgumentError{Collective: r.coll, Reason: err.Error(), Err: err}
 	}
+	e.wire = p.wireOf(r)
 	choice, err := p.choose(r.coll, p.choices(r, args))
 	if err != nil {
 		return nil, err
@@ -153,7 +192,7 @@ func (p *planner) make(r *request) (*planned, error) {
 		return nil, fmt.Errorf("collective: %w", err)
 	}
 	e.plan = plan
-	e.fingerprint = r.fingerprint(choice.index, choice.ChunkBytes)
+	e.fingerprint = r.fingerprint(choice.index, choice.ChunkBytes, e.wire)
 	return e, nil
 }
 
@@ -212,6 +251,7 @@ func (p *planner) choices(r *request, a schedule.Args) []Choice {
 
 // candidates predicts every algorithm of a call by the given speeds.
 func (p *planner) candidates(s *speeds, r *request, a schedule.Args) []Choice {
+	w := widthOf(r.typ, p.wireOf(r))
 	var out []Choice
 	for i, alg := range schedule.Algorithms(r.coll) {
 		c := Choice{Algorithm: alg, ChunkBytes: p.chunkBytes, index: i}
@@ -227,9 +267,9 @@ func (p *planner) candidates(s *speeds, r *request, a schedule.Args) []Choice {
 		}
 		if c.Refused == nil {
 			if alg.Pipelined {
-				c.ChunkBytes = p.pipelineChunk(s, alg, a, r.typ.Size())
+				c.ChunkBytes = p.pipelineChunk(s, alg, a, w)
 			}
-			c.Cost, c.Prediction = p.predict(s, alg, a, r.typ.Size(), c.ChunkBytes)
+			c.Cost, c.Prediction = p.predict(s, alg, a, w, c.ChunkBytes)
 		}
 		out = append(out, c)
 	}
@@ -270,11 +310,11 @@ func (r *request) ordered() bool {
 // pipelineChunk finds the chunk, a power of two between 4 KiB and the largest, for which the
 // model predicts the shortest time.
 func (p *planner) pipelineChunk(
-	s *speeds, alg *schedule.Algorithm, a schedule.Args, elemBytes int,
+	s *speeds, alg *schedule.Algorithm, a schedule.Args, w width,
 ) int {
 	least, leastTime := p.chunkBytes, math.Inf(1)
 	for c := p.chunkBytes; c >= 4096; c /= 2 {
-		if _, x := p.predict(s, alg, a, elemBytes, c); x.Seconds < leastTime {
+		if _, x := p.predict(s, alg, a, w, c); x.Seconds < leastTime {
 			least, leastTime = c, x.Seconds
 		}
 	}

@@ -44,7 +44,7 @@ func assumed(driver string, hosts []int) speeds {
 func modelOf(driver string) (inner, outer topology.Model) {
 	const gamma = 1.0 / 12e9
 	goroutines := topology.Model{Alpha: 1e-6, Beta: 1.0 / 10e9, Gamma: gamma}
-	memory := topology.Model{Alpha: 0.5e-6, Beta: 1.0 / 6e9, Gamma: gamma}
+	memory := topology.Model{Alpha: 0.5e-6, Beta: 1.0 / 6e9, Gamma: gamma, Delta: 1.0 / 30e9}
 	unix := topology.Model{Alpha: 6e-6, Beta: 1.0 / 3e9, Gamma: gamma}
 	tcp := topology.Model{Alpha: 12e-6, Beta: 1.0 / 2e9, Gamma: gamma}
 	switch driver {
@@ -68,34 +68,56 @@ const unchunked = 1 << 40
 
 // predict tells how long an algorithm takes for a call.
 func (p *planner) predict(
-	s *speeds, g *schedule.Algorithm, a schedule.Args, elemBytes, chunk int,
+	s *speeds, g *schedule.Algorithm, a schedule.Args, w width, chunk int,
 ) (topology.Cost, Prediction) {
-	cost := g.Cost(a, elemBytes, chunk)
+	cost := w.cost(g, a, chunk)
 	if m := s.model; m != nil || a.Size == 1 {
 		if m == nil {
 			m = &topology.Model{}
 		}
 		return cost, Prediction{
 			Seconds: m.Seconds(cost), Latency: m.Alpha * cost.Messages,
-			Path: m.Beta*cost.Bytes + m.Gamma*cost.Reduced,
+			Path: m.Seconds(cost) - m.Alpha*cost.Messages,
 		}
 	}
 	f := p.profile(g, a)
+	v := vector{w, float64(a.Elements(g.Collective))}
+	var x Prediction
 	if g.Pipelined {
-		whole := g.Cost(a, elemBytes, unchunked)
-		return cost, s.pipeline(f, cost, whole.Messages, chunk, bytesOf(g, a, elemBytes))
+		x = s.pipeline(f, cost, w.cost(g, a, unchunked).Messages, chunk, v)
+	} else {
+		x = s.rounds(f, v)
 	}
-	return cost, s.rounds(f, bytesOf(g, a, elemBytes))
+	if !f.Crosses() {
+		saved := min(s.fabric.Delta*cost.Cached, x.Path)
+		x.Path -= saved
+		x.Seconds -= saved
+	}
+	return cost, x
 }
 
-// bytesOf returns the bytes of the vector that a profile's shares are of.
-func bytesOf(g *schedule.Algorithm, a schedule.Args, elemBytes int) float64 {
-	return float64(a.Elements(g.Collective)) * float64(elemBytes)
+// vector is what a profile's shares are of.
+type vector struct {
+	width
+	elements float64
 }
 
-// rounds predicts programs in rounds, for n bytes. All ranks have done a round before the next one
-// begins, as far as its messages wait for each other.
-func (s *speeds) rounds(f *schedule.Profile, n float64) (x Prediction) {
+// sent is its bytes in messages.
+func (v vector) sent() float64 { return v.elements * float64(v.wire) }
+
+// reduced is the bytes that are reduced of a share of it, of which another share is sent: see
+// width.cost.
+func (v vector) reduced(share, sent float64) float64 {
+	if v.wire != v.memory {
+		share += sent + max(sent, share)
+	}
+	return share * v.elements * float64(v.memory)
+}
+
+// rounds predicts programs in rounds. All ranks have done a round before the next one begins, as
+// far as its messages wait for each other.
+func (s *speeds) rounds(f *schedule.Profile, v vector) (x Prediction) {
+	n := v.sent()
 	in, out := &s.fabric.Inner, &s.fabric.Outer
 	number := 0
 	for i := range f.Rounds {
@@ -106,9 +128,9 @@ func (s *speeds) rounds(f *schedule.Profile, n float64) (x Prediction) {
 		r := &f.Rounds[i]
 		times := float64(r.Times)
 		path := max(in.Stream(r.Inner.Rank.Scale(n)), out.Stream(r.Outer.Rank.Scale(n))) +
-			s.fabric.Gamma*r.Reduced*n
+			s.fabric.Gamma*v.reduced(r.Reduced, r.Inner.Rank.Bytes+r.Outer.Rank.Bytes)
 		host := max(in.BusyStream(r.Inner.Host.Scale(n)), out.BusyStream(r.Outer.Host.Scale(n))) +
-			s.fabric.BusyGamma*r.HostReduced*n
+			s.fabric.BusyGamma*v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes)
 		var wait, turns float64
 		if r.Inner.Rank.Messages > 0 {
 			wait, turns = in.Latency(), in.BusyLatency()*r.Inner.Host.Messages
@@ -132,9 +154,9 @@ func (s *speeds) rounds(f *schedule.Profile, n float64) (x Prediction) {
 // through, then one chunk after the other. A busy host handles the chunks of a message as it would
 // the whole message: nothing keeps them from piling up in the link until the receiver has its turn.
 func (s *speeds) pipeline(
-	f *schedule.Profile, c topology.Cost, latencies float64, chunk int, n float64,
+	f *schedule.Profile, c topology.Cost, latencies float64, chunk int, v vector,
 ) Prediction {
-	links := &s.fabric.Inner
+	links, n := &s.fabric.Inner, v.sent()
 	var x Prediction
 	for i := range f.Rounds {
 		r := &f.Rounds[i]
@@ -143,7 +165,8 @@ func (s *speeds) pipeline(
 		}
 		host := max(busyPipeline(&s.fabric.Inner, r.Inner.Host.Scale(n), chunk),
 			busyPipeline(&s.fabric.Outer, r.Outer.Host.Scale(n), chunk))
-		x.Host += float64(r.Times) * (host + s.fabric.BusyGamma*r.HostReduced*n)
+		host += s.fabric.BusyGamma * v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes)
+		x.Host += float64(r.Times) * host
 	}
 	x.Latency = s.fabric.Call + latencies*links.Latency()
 	path := topology.Load{Messages: c.Messages, Bytes: c.Bytes}

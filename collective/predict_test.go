@@ -25,7 +25,7 @@ func TestPredictAssumed(t *testing.T) {
 				if g.Applies != nil && g.Applies(a) != nil {
 					continue
 				}
-				cost, x := p.predict(&p.speeds, g, a, 4, 1<<16)
+				cost, x := p.predict(&p.speeds, g, a, width{4, 4}, 1<<16)
 				// Blocks that do not divide evenly make a round of a profile a little longer.
 				if want := m.Seconds(cost); math.Abs(x.Seconds-want) > 0.01*want {
 					t.Errorf("%s %s of %d ranks: %g s, cost says %g", coll, g.Name, size, x.Seconds, want)
@@ -65,7 +65,7 @@ func TestPredictChooses(t *testing.T) {
 			1 << 20,
 			"hierarchical", "moves",
 		},
-		{"crowded", crowded(), make([]int, 8), 1 << 20, "ring", "busy"},
+		{"crowded", crowded(), make([]int, 8), 1 << 20, "direct", "waiting"},
 	} {
 		comms := ranks(t, setting{
 			size: len(c.hosts), hosts: c.hosts, opts: []Option{WithFabric(c.fabric)},

@@ -185,7 +185,7 @@ func (e *engine) unflushed() bool { return slices.ContainsFunc(e.peers, e.owes) 
 
 // owes reports whether frames for a peer still wait for the link to take them.
 func (e *engine) owes(p *peer) bool {
-	if p == nil || p.err != nil || p.out == nil {
+	if p == nil || p.err != nil || p.out == nil || p.control.len() == 0 && p.inflight.len() == 0 {
 		return false
 	}
 	e.reap(p) // a frame about credit is usually gone, and no call has asked

@@ -3,6 +3,7 @@ package collective
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,7 +15,15 @@ import (
 // and, for equal keys, by their rank in c. A negative color takes part and gets nil. It is a
 // collective call: all ranks of c make it. The new communicator shares c's links, and nothing
 // else: calls on both are independent. Both must be closed.
-func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
+//
+// The new communicator has c's settings, but for those that WithWire, WithAlgorithms,
+// WithInvariantBits and WithChunkBytes change, the same on all of its ranks. Other options are of the
+// process and are refused.
+func (c *Comm) Split(ctx context.Context, color, key int, opts ...Option) (*Comm, error) {
+	pl, err := c.planner.with(opts)
+	if err != nil {
+		return nil, err
+	}
 	c.e.enter()
 	mine := []int64{int64(color), int64(key), c.e.commNumber()}
 	c.e.mu.Unlock()
@@ -48,9 +57,25 @@ func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 	for i, r := range group {
 		ranks[i], hosts[i] = c.ranks[r], c.planner.hosts[r]
 	}
-	pl := c.planner
 	pl.hosts = topology.HostsOf(hosts).Index
 	return e.newComm(uint32(id), ranks, slices.Index(group, c.rank), pl), nil
+}
+
+// with returns the planner with the settings that opts change.
+func (p *planner) with(opts []Option) (planner, error) {
+	c := &config{force: p.force, invariant: p.canonical, chunkBytes: p.chunkBytes, wire: p.wire}
+	for _, o := range opts {
+		if err := o(c); err != nil {
+			return planner{}, err
+		}
+	}
+	if c.envRead || c.driverBy != "" || c.listen != "" || c.logger != nil || c.checksum {
+		return planner{}, errors.New("collective: split: an option that is of the process, " +
+			"not of a communicator: give it to Connect")
+	}
+	pl := *p
+	pl.force, pl.canonical, pl.chunkBytes, pl.wire = c.force, c.invariant, c.chunkBytes, c.wire
+	return pl, nil
 }
 
 // commNumber makes a number for a communicator that no other rank makes. The groups of one Split

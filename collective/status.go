@@ -15,6 +15,14 @@ const statusAfter = 250 * time.Millisecond
 // due returns when the call should next tell its status, after its start.
 func (c *call) due() time.Duration { return max(statusAfter, 2*c.told) }
 
+// lasted returns for how long the call has been under way.
+func (c *call) lasted() time.Duration {
+	if c.started.IsZero() {
+		return 0
+	}
+	return time.Since(c.started)
+}
+
 // nextStatus returns when the first call under way should tell its status, zero when there is none.
 func (e *engine) nextStatus() (t time.Time) {
 	for _, c := range e.active {
@@ -29,7 +37,7 @@ func (e *engine) nextStatus() (t time.Time) {
 func (e *engine) patient() {
 	for i := 0; i < len(e.active); i++ {
 		c := e.active[i]
-		waited := time.Since(c.started)
+		waited := c.lasted()
 		if waited < c.due() {
 			continue
 		}
@@ -99,11 +107,12 @@ func (e *engine) dialLater(p *peer, beyond bool) {
 // controlFrame takes the control frame at the head of a link. It reports whether the frame is gone
 // and whether anything moved.
 func (e *engine) controlFrame(p *peer, l *inLink, h *transport.Header) (gone, moved bool) {
-	for len(l.ctl) < int(h.Length) {
+	head := *h // it is gone with the payload
+	for len(l.ctl) < int(head.Length) {
 		if l.ctl == nil {
 			l.ctl = make([]byte, 0, transport.MaxControl)
 		}
-		n, err := l.Read(l.ctl[len(l.ctl):h.Length])
+		n, err := l.Read(l.ctl[len(l.ctl):head.Length])
 		if err != nil {
 			e.lost(p, err)
 			return false, true
@@ -116,7 +125,7 @@ func (e *engine) controlFrame(p *peer, l *inLink, h *transport.Header) (gone, mo
 	}
 	payload := l.ctl
 	l.ctl = l.ctl[:0]
-	e.control(p, h, payload)
+	e.control(p, &head, payload)
 	return true, true
 }
 

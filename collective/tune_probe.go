@@ -194,7 +194,7 @@ func (t *tuner) exchange(
 	if err != nil {
 		return 0, err
 	}
-	entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, chunk)}
+	entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, chunk, 0)}
 	entry.key.coll = r.coll
 	if err := t.c.runPlan(ctx, entry, &r, 1); err != nil {
 		return 0, err

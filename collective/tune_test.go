@@ -185,7 +185,7 @@ func TestExchange(t *testing.T) {
 					coll: coll, typ: tensor.I64, op: tensor.Sum, count: 2,
 					in: tensor.Bytes(in), out: tensor.Bytes(out),
 				}
-				entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, 64)}
+				entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, 64, 0)}
 				entry.key.coll = coll
 				if err := c.runPlan(testContext(t), entry, &r, 1); err != nil {
 					return err

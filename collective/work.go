@@ -2,8 +2,6 @@ package collective
 
 import (
 	"context"
-
-	"github.com/tutti-ml/tutti/tensor"
 )
 
 // Work is a call under way. Its buffers must not be touched until Wait has returned.
@@ -89,11 +87,3 @@ func (w *Work) settle() {
 	}
 	w.call = nil
 }
-
-// Alloc returns a zeroed buffer of n elements that every driver of c moves without a copy.
-func Alloc[T tensor.Element](c *Comm, n int) []T {
-	_ = c // every driver so far moves any memory without a copy of its own
-	return tensor.Alloc[T](n)
-}
-
-func alignedBytes(n int) []byte { return tensor.AllocBytes(n) }

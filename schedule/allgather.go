@@ -5,6 +5,7 @@ var allGatherAlgorithms = []*Algorithm{
 	allGatherRecursiveDoubling,
 	allGatherRing,
 	allGatherHierarchical,
+	allGatherDirect,
 }
 
 // newAllGather starts the program of an all-gather and puts the rank's own block into Out. It is

@@ -2,8 +2,8 @@ package schedule
 
 import "github.com/tutti-ml/tutti/topology"
 
-// All-gather in two levels, see hierarchical.go, where the ranks of each host follow each other. With
-// at most g ranks on each of h hosts, L(x) being ceil(log2 x):
+// All-gather in two levels, see hierarchical.go, where the ranks of each host follow each other.
+// With at most g ranks on each of h hosts, L(x) being ceil(log2 x):
 //
 //  1. binomial gather of its host's blocks to each leader;
 //  2. circulant all-gather of whole hosts' blocks among leaders;

@@ -7,6 +7,7 @@ var allReduceAlgorithms = []*Algorithm{
 	allReduceButterfly,
 	allReduceCirculant,
 	allReduceRing,
+	allReduceDirect,
 	allReduceDoubleTree,
 	allReduceHierarchical,
 }

@@ -10,9 +10,13 @@ import "github.com/tutti-ml/tutti/topology"
 //  2. circulant all-reduce of each shard among the ranks with the same place on their host;
 //  3. circulant all-gather inside each host.
 //
+// The messages in which a rank gets its own shard, and gives it away again, are cut into the
+// blocks that hosts care for, in the order in which the network takes and brings them: that is
+// another one on every host, and neither level waits for the other then.
+//
 // The costs, L(x) being ceil(log2 x):
 //
-//	rounds   2 L(g) + 2 L(h)
+//	rounds   2 (L(g) + h-1) + 2 L(h)
 //	bytes    2 (g-1)/g n inside the host, 2 (h-1)/h n/g on the network per rank
 //	reduced  (g-1)/g n + (h-1)/h n/g
 //	scratch  n/g
@@ -39,6 +43,7 @@ func hierarchicalCost(a Args, elemBytes, _ int) topology.Cost {
 	hosts := topology.HostsOf(a.Hosts)
 	g, h := hosts.Largest(), hosts.Count()
 	inside := plus(circulantCost(n, g, true), circulantCost(n, g, false))
+	inside.Messages += float64(2 * (h - 1))
 	shard := n / float64(g)
 	if !hosts.Uniform() {
 		inside = plus(treeCost(n, g, true), treeCost(n, g, false))
@@ -80,10 +85,51 @@ func (p *Program) byShards(a Args, hosts topology.Hosts) {
 	own := block(across.me, 1)
 
 	group := p.circulantReduceScatter(0, inside, in, out, a.InPlace, shard, false)
-	group = p.circulantReduceScatter(group, across, block, block, true, own, true)
+	p.blockwise(group-1, group-1, sentFirst(across))
+	group = p.circulantReduceScatter(group+h-1, across, block, block, true, own, true)
 	group = p.circulantAllGather(group, across, own, block, -1)
 	p.copy(out(local, 1), shard)
-	p.circulantAllGather(group, inside, shard, out, -1)
+	p.circulantAllGather(group+h-1, inside, shard, out, -1)
+	arrivals := make([]int, h)
+	for i := range arrivals {
+		arrivals[i] = across.index(across.me + i)
+	}
+	p.blockwise(group+h-1, group, arrivals)
+}
+
+// sentFirst lists the blocks of a team in the order in which its circulant reduce-scatter sends
+// them, the caller's own last.
+func sentFirst(t team) (blocks []int) {
+	s := topology.Skips(t.size)
+	for k := len(s) - 2; k >= 0; k-- {
+		for i := s[k]; i < s[k+1]; i++ {
+			blocks = append(blocks, t.index(t.me+i))
+		}
+	}
+	return append(blocks, t.me)
+}
+
+// blockwise cuts each message of a group, and what is combined with it, into its blocks, which
+// become messages of the groups from first on, in the order given.
+func (p *Program) blockwise(group, first int, order []int) {
+	steps := p.Steps[:0:0]
+	for _, s := range p.Steps {
+		if s.Group != group || s.Kind == Copy {
+			steps = append(steps, s)
+			continue
+		}
+		for i, block := range order {
+			one := s
+			one.Group = first + i
+			for _, span := range []*Span{&one.Dst, &one.A} {
+				if span.N > 0 {
+					span.Block, span.N = span.Block+block, 1
+				}
+			}
+			steps = append(steps, one)
+		}
+	}
+	p.Steps = steps
 }
 
 // byLeaders is the program where hosts have unequally many ranks. Groups count as if each host had

@@ -73,7 +73,7 @@ func buildAllReduceRecursiveDoubling(a Args) *Program {
 	for k := 1; k <= rounds; k++ {
 		other := v ^ 1<<(k-1)
 		peer, _ := f.Ranks(other)
-		how := reduction{left: other < v, last: k == rounds}
+		how := reduction{left: other < v, last: k == rounds, mirrored: true}
 		next := turn(k)
 		p.send(k, peer, sum)
 		if a.InPlace && sum.Buf == In && next.Buf == Out {

@@ -2,13 +2,13 @@ package schedule
 
 import "github.com/tutti-ml/tutti/topology"
 
-// All-to-all in two levels, see hierarchical.go. Every block crosses the network once, as it must, but
-// a rank sends only one message to each other host. With g ranks on each of h hosts:
+// All-to-all in two levels, see hierarchical.go. Every block crosses the network once, as it must,
+// but a rank sends only one message to each other host. With g ranks on each of h hosts:
 //
 //  1. in rounds inside each host, rank i gives rank i+k the h blocks for the ranks with that one's
 //     number;
-//  2. in rounds across hosts, among ranks with the same number, each sends the g blocks that its host
-//     has for the other.
+//  2. in rounds across hosts, among ranks with the same number, each sends the g blocks that its
+//     host has for the other.
 //
 // The costs, with blocks of b bytes:
 //
@@ -16,9 +16,9 @@ import "github.com/tutti-ml/tutti/topology"
 //	bytes    (g-1) h b inside the host, (h-1) g b on the network per rank
 //	scratch  2 (g-1) h + 2 (h-1) g blocks
 //
-// Blocks of one message must be neighbours, so each message has its own place in scratch. All of In is
-// read before Out is written, so it is right in place too. All blocks must have the same size on all
-// ranks, which only Args.Count can tell.
+// Blocks of one message must be neighbours, so each message has its own place in scratch. All of
+// In is read before Out is written, so it is right in place too. All blocks must have the same
+// size on all ranks, which only Args.Count can tell.
 
 var allToAllHierarchical = &Algorithm{
 	Collective: AllToAll, Name: hierarchical,

@@ -42,8 +42,8 @@ func buildBroadcastChain(a Args) *Program {
 	return p
 }
 
-// chainDown passes the vector of a team's first member on along the team. vector is where the caller
-// has it, or gets it.
+// chainDown passes the vector of a team's first member on along the team. vector is where the
+// caller has it, or gets it.
 func (p *Program) chainDown(group int, t team, vector Span) {
 	if t.me > 0 {
 		p.recv(group, t.peer(t.me-1), vector)

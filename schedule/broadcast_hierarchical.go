@@ -15,8 +15,8 @@ import "github.com/tutti-ml/tutti/topology"
 //	bytes    2 (g-1)/g n inside the host, (h-2+k)/k n/g on the network per rank
 //	scratch  none
 //
-// Where hosts have unequally many ranks, at most g, the vector goes along a chain of leaders, and down
-// a binomial tree inside each host:
+// Where hosts have unequally many ranks, at most g, the vector goes along a chain of leaders, and
+// down a binomial tree inside each host:
 //
 //	rounds   L, and h-2+k on the network
 //	bytes    L n inside the host, (h-2+k)/k n on the network

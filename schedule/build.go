@@ -37,17 +37,19 @@ func (p *Program) recv(group, peer int, dst Span) {
 }
 
 // reduction is how a step combines its operands.
-type reduction struct{ left, last bool }
+type reduction struct{ left, last, mirrored bool }
 
 func (p *Program) recvReduce(group, peer int, dst, a Span, how reduction) {
 	p.Steps = append(p.Steps, Step{
-		Kind: RecvReduce, Peer: peer, Dst: dst, A: a, Group: group, Left: how.left, Last: how.last,
+		Kind: RecvReduce, Peer: peer, Dst: dst, A: a, Group: group,
+		Left: how.left, Last: how.last, Mirrored: how.mirrored,
 	})
 }
 
 func (p *Program) localReduce(dst, a, b Span, how reduction) {
 	p.Steps = append(p.Steps, Step{
-		Kind: LocalReduce, Dst: dst, A: a, B: b, Left: how.left, Last: how.last,
+		Kind: LocalReduce, Dst: dst, A: a, B: b,
+		Left: how.left, Last: how.last, Mirrored: how.mirrored,
 	})
 }
 

@@ -36,6 +36,7 @@ func plus(costs ...topology.Cost) topology.Cost {
 		c.Messages += d.Messages
 		c.Bytes += d.Bytes
 		c.Reduced += d.Reduced
+		c.Cached += d.Cached
 	}
 	return c
 }

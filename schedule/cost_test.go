@@ -109,6 +109,7 @@ func formulas(p int, n float64) []formula {
 		ones += bits.OnesCount(uint(i))
 	}
 	k, half := math.Ceil(n/costChunk), math.Ceil(n/2/costChunk)
+	blocks := math.Ceil(n / float64(p) / costChunk)
 	chain := float64(p) - 2 + k
 	trees := half - 1 + L
 	rooted := half + math.Ceil(math.Log2(ring))
@@ -118,6 +119,9 @@ func formulas(p int, n float64) []formula {
 		{schedule.AllReduce, "circulant", 2 * L, 2 * own * n, own * n},
 		{schedule.AllReduce, "ring", 2 * ring, 2 * own * n, own * n},
 		{schedule.AllReduce, "double-tree", 4 * trees, 2 * trees / half * n, trees / half * n},
+		{schedule.AllReduce, "direct", 2 * ring * blocks, 2 * own * n, own * n},
+		{schedule.ReduceScatter, "direct", ring, own * n, own * n},
+		{schedule.AllGather, "direct", ring, own * n, 0},
 		{schedule.ReduceScatter, "circulant", L, own * n, own * n},
 		{schedule.ReduceScatter, "ring", ring, own * n, own * n},
 		{schedule.AllGather, "circulant", L, own * n, 0},

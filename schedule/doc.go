@@ -30,6 +30,13 @@
 // alike. That is all that is needed: every program ends even if each send must wait for its
 // receive.
 //
+// # Two levels
+//
+// Args.Hosts tells which ranks share a host. The algorithms called hierarchical are composed of the
+// phases of the others over two teams of ranks, so that over the network goes what would go if
+// every host were one rank. They apply where there are several hosts, and one of them has several
+// ranks.
+//
 // # Bits
 //
 // All ranks end with the same bits, always. An [Algorithm] that is Canonical combines every element

@@ -52,6 +52,7 @@ func ExampleAlgorithms() {
 	// butterfly true
 	// circulant false
 	// ring false
+	// direct false
 	// double-tree false
 	// hierarchical false
 }

@@ -8,9 +8,9 @@ import (
 
 // The two levels that the hierarchical algorithms are made of: ranks that share a host, and hosts
 // that share a network. What goes over the network then is what it would be if every host were one
-// rank, however many ranks a host has. Either leaders speak for their hosts, or each rank cares for a
-// shard of the vector among the ranks with its number on the other hosts; a host's network card sends
-// and receives the same either way.
+// rank, however many ranks a host has. Either leaders speak for their hosts, or each rank cares
+// for a shard of the vector among the ranks with its number on the other hosts; a host's network
+// card sends and receives the same either way.
 
 const hierarchical = "hierarchical"
 
@@ -40,9 +40,9 @@ func hierarchicalBlocks(a Args) error {
 	return hierarchicalApplies(a)
 }
 
-// levels returns the caller's two teams: the ranks of its host, numbered from the leader on, and the
-// ranks with its number on every host, numbered from the root's host on. The leader of a host is its
-// first rank, of the root's host the root.
+// levels returns the caller's two teams: the ranks of its host, numbered from the leader on, and
+// the ranks with its number on every host, numbered from the root's host on. The leader of a host
+// is its first rank, of the root's host the root.
 func levels(a Args, hosts topology.Hosts, root int) (inside, across team) {
 	first, mine := hosts.Index[root], hosts.Index[a.Rank]
 	start := func(host int) int {
@@ -62,8 +62,8 @@ func levels(a Args, hosts topology.Hosts, root int) (inside, across team) {
 	return inside, across
 }
 
-// hostBlocks is the view of the blocks of whole hosts, whose ranks follow each other, in a buffer with
-// one block for each rank.
+// hostBlocks is the view of the blocks of whole hosts, whose ranks follow each other, in a buffer
+// with one block for each rank.
 func hostBlocks(b Buffer, hosts topology.Hosts) view {
 	return func(i, n int) Span {
 		h := hosts.Count()

@@ -16,7 +16,7 @@ type Region struct {
 }
 
 // Len returns the bytes of the region.
-func (r Region) Len() int { return r.Pieces[0].Len + r.Pieces[1].Len }
+func (r *Region) Len() int { return r.Pieces[0].Len + r.Pieces[1].Len }
 
 // slice returns the bytes [lo, hi) of the region.
 func (r Region) slice(lo, hi int) Region {
@@ -37,6 +37,7 @@ func (r Region) slice(lo, hi int) Region {
 type Op struct {
 	Kind       Kind
 	Left, Last bool
+	Mirrored   bool
 	Peer       int
 	Dst, A, B  Region
 	Step       int // index into Program.Steps
@@ -132,7 +133,7 @@ func (pl *Plan) cut(p *Program, i, elemBytes int) error {
 	for c := 0; c == 0 || c*pl.ChunkBytes < want; c++ {
 		lo, hi := c*pl.ChunkBytes, min((c+1)*pl.ChunkBytes, want)
 		pl.Ops = append(pl.Ops, Op{
-			Kind: s.Kind, Left: s.Left, Last: s.Last, Peer: s.Peer,
+			Kind: s.Kind, Left: s.Left, Last: s.Last, Mirrored: s.Mirrored, Peer: s.Peer,
 			Dst: dst.slice(lo, hi), A: a.slice(lo, hi), B: b.slice(lo, hi), Step: i, Chunk: c,
 		})
 	}

@@ -107,7 +107,7 @@ var mutations = []mutation{
 		if s := &p.Steps[i]; s.Kind == Recv {
 			s.Kind, s.A = RecvReduce, s.Dst
 		} else {
-			s.Kind, s.A, s.Left, s.Last = Recv, Span{}, false, false
+			s.Kind, s.A, s.Left, s.Last, s.Mirrored = Recv, Span{}, false, false, false
 		}
 	}),
 	onStep("exchange operands", func(s *Step) bool { return s.Kind == Copy || s.Kind == LocalReduce },

@@ -32,6 +32,11 @@ type Profile struct {
 	Depth float64
 }
 
+// Crosses reports whether messages go between hosts.
+func (f *Profile) Crosses() bool {
+	return slices.ContainsFunc(f.Rounds, func(r Round) bool { return r.Outer.Rank.Messages > 0 })
+}
+
 // Programs are profiled for blocks of profileBlock elements. Chains of messages are followed among
 // at most depthRanks ranks, for that takes long with many steps; more ranks have as much deeper
 // ones as Cost has more messages.

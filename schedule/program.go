@@ -153,6 +153,10 @@ type Step struct {
 	// Last marks the reduction that completes Dst's elements: all contributions are in. The
 	// executor then applies what completes the operation, such as the division of an average.
 	Last bool
+	// Mirrored marks a reduction that another rank makes too, of the same operands, each rank having
+	// received one of them from the other. It matters where messages are rounded: both ranks must
+	// then combine both operands rounded, or their results differ.
+	Mirrored bool
 }
 
 // Layout gives the element offsets of a buffer's blocks: block i is [Layout[i], Layout[i+1]).

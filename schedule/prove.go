@@ -65,6 +65,10 @@ type ProveOptions struct {
 	// Canonical demands that every element is combined in the one order that Algorithm.Canonical
 	// promises: pairs of neighbours while ranks exceed a power of two, then distances 1, 2, 4...
 	Canonical bool
+	// Rounded executes the programs with messages that are rounded: a number is rounded when it is
+	// sent, when a Mirrored reduction combines it, and when it is complete; with Canonical every
+	// reduction counts as Mirrored. All ranks must still end with the same value.
+	Rounded bool
 	// Orders is how many random legal orders are executed besides the one of rising dependencies;
 	// all must give the same result. Seed chooses them.
 	Orders int

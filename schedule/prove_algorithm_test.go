@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -27,14 +28,20 @@ func TestEveryAlgorithm(t *testing.T) {
 }
 
 // everyCall lists the calls of TestEveryAlgorithm. To size 12 those are all combinations. Above that
-// each root of a rooted call takes the next pattern of counts, in place and out of place; above 32
-// so does each size of an unrooted call, besides the uneven pattern that all of them have.
+// each root of a rooted call takes the next pattern of counts and the next way to spread ranks over
+// hosts, in place and out of place; above 32 so does each size of an unrooted call, besides the
+// uneven pattern that all of them have.
 func everyCall(a *Algorithm, largest int) (calls []call) {
 	hosted := usesHosts(a)
 	for size := 1; size <= largest; size++ {
 		spreads := hostings(size)
 		if !hosted {
 			spreads = spreads[:1]
+		} else if size > 12 {
+			spreads = slices.DeleteFunc(spreads, func(hosts []int) bool {
+				even := call{collective: a.Collective, size: size, pattern: 2, hosts: hosts}
+				return a.Applies != nil && a.Applies(even.args()[0]) != nil
+			})
 		}
 		roots(a.Collective, size, func(root int) {
 			for k := range patterns * 2 * len(spreads) {
@@ -47,7 +54,7 @@ func everyCall(a *Algorithm, largest int) (calls []call) {
 				case a.Collective == Barrier:
 					turn = c.pattern == 0
 				case a.Collective.Rooted() && size > 12:
-					turn = c.pattern == (root+size)%patterns
+					turn = c.pattern == (root+size)%patterns && k/patterns/2 == root%len(spreads)
 				case size > 32:
 					turn = c.pattern == 0 || c.pattern == size%patterns && c.inPlace == (size%2 == 0)
 				}

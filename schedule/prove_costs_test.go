@@ -60,6 +60,8 @@ var textbook = map[string]func(s shape) counts{
 	"allgather/ring":          func(s shape) counts { return counts{s.p - 1, s.own(), 0} },
 	"reducescatter/circulant": func(s shape) counts { return counts{s.ceil, s.own(), s.own()} },
 	"reducescatter/ring":      func(s shape) counts { return counts{s.p - 1, s.own(), s.own()} },
+	"allgather/direct":        func(s shape) counts { return counts{s.p - 1, s.own(), 0} },
+	"reducescatter/direct":    func(s shape) counts { return counts{s.p - 1, s.own(), s.own()} },
 	"alltoall/pairwise":       func(s shape) counts { return counts{s.p - 1, s.own(), 0} },
 	"alltoall/bruck": func(s shape) counts {
 		moved := 0
@@ -158,6 +160,27 @@ func checkCost(t *testing.T, a *Algorithm, args Args, proof *Proof) {
 		t.Errorf("%d ranks: Cost predicts %g messages, %g elements, %g reduced; the proof has %d, "+
 			"%d, %d", args.Size, c.Messages, c.Bytes/elemBytes, c.Reduced/elemBytes, proof.Rounds,
 			proof.Volume, proof.Reduction)
+	}
+}
+
+// TestDirectCounts: the two phases of a direct all-reduce, which share groups, cost what the ring's do.
+func TestDirectCounts(t *testing.T) {
+	a, err := Lookup(AllReduce, direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := 2; p <= 40; p++ {
+		s := shapeOf(p)
+		args := evenCall(AllReduce, s, 0)
+		proof, err := ProveAlgorithm(a, args, ProveOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := counts{proof.Rounds, proof.Volume, proof.Reduction}
+		if want := (counts{2 * (p - 1), 2 * s.own(), s.own()}); got != want {
+			t.Errorf("%d ranks: %+v, want %+v", p, got, want)
+		}
+		checkCost(t, a, args[0], proof)
 	}
 }
 
@@ -285,7 +308,7 @@ var twoLevels = map[Collective]func(s levelShape) (sum counts, sent int){
 	AllReduce: func(s levelShape) (counts, int) {
 		shard := s.network() / s.g
 		return counts{
-			2*log(s.g) + 2*log(s.h), 2*s.local() + 2*shard, s.local() + shard,
+			2*(log(s.g)+s.h-1) + 2*log(s.h), 2*s.local() + 2*shard, s.local() + shard,
 		}, 2 * s.network()
 	},
 	Broadcast: func(s levelShape) (counts, int) {

@@ -44,6 +44,9 @@ type Proof struct {
 	// element, as a sum of ranks. Both are zero when nothing is reduced.
 	Orders int
 	Order  string
+	// Roundings is the most roundings on the way of a contribution to the result, for programs
+	// proved as Rounded.
+	Roundings int
 	// Contact lists, by rank, the ranks it exchanges frames with.
 	Contact [][]int
 	// EarlyLeavers lists the ranks that receive no frame, in rising order. They may return before
@@ -78,6 +81,9 @@ func (p *prover) proof() *Proof {
 			for _, v := range p.result[r] {
 				if len(seen) == 0 {
 					f.Order = p.terms.text(v.t)
+				}
+				if !seen[v.t] {
+					f.Roundings = max(f.Roundings, p.terms.roundings(v.t))
 				}
 				seen[v.t] = true
 			}

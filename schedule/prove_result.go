@@ -133,7 +133,7 @@ func (p *prover) checkTrees() error {
 		if !p.o.Canonical {
 			continue
 		}
-		want := p.terms.canonical()
+		want := p.terms.canonical(p.o.Rounded)
 		for _, v := range p.result[r] {
 			if v.t != want {
 				return p.fail(PropertyOrder, r, -1, "element %d is combined as %s instead of %s",

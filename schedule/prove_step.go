@@ -37,8 +37,9 @@ func (p *prover) checkStep(r, i int) error {
 	case reduces && !p.programs[r].Collective.Reduces():
 		return p.fail(PropertyShape, r, i, "a %s has no operation to reduce with",
 			p.programs[r].Collective)
-	case !reduces && (s.Left || s.Last):
-		return p.fail(PropertyShape, r, i, "a %s combines nothing, yet has Left or Last", s.Kind)
+	case !reduces && (s.Left || s.Last || s.Mirrored):
+		return p.fail(PropertyShape, r, i,
+			"a %s combines nothing, yet has Left, Last or Mirrored", s.Kind)
 	}
 	return p.checkSpans(r, i)
 }

@@ -11,10 +11,13 @@ type term int32
 
 const undefined term = 0
 
+// rounding stands in a term's operands for a rounding of the other one.
+const rounding term = -1
+
 // terms makes and remembers every value of a proof.
 type terms struct {
 	size, words int
-	kids        [][2]term // operands of a combination, in order; {t, undefined} of a completed t
+	kids        [][2]term // operands, in order; {t, undefined} of a completed t, {t, rounding} of a rounded
 	sets        []uint64  // words bits of ranks for each term
 	pairs       map[[2]term]term
 }
@@ -45,6 +48,9 @@ func (t *terms) single(rank int) term { return term(1 + rank) }
 
 // completed reports whether x has been through a reduction with Last.
 func (t *terms) completed(x term) bool {
+	if t.kids[x][1] == rounding {
+		x = t.kids[x][0]
+	}
 	return t.kids[x][0] != undefined && t.kids[x][1] == undefined
 }
 
@@ -96,9 +102,42 @@ func (t *terms) complete(x term) (term, string) {
 	return z, ""
 }
 
+// round returns x rounded. Rounding again changes nothing.
+func (t *terms) round(x term) term {
+	if x == undefined || t.kids[x][1] == rounding {
+		return x
+	}
+	if z, ok := t.pairs[[2]term{x, rounding}]; ok {
+		return z
+	}
+	z := t.add([2]term{x, rounding})
+	copy(t.set(z), t.set(x))
+	t.pairs[[2]term{x, rounding}] = z
+	return z
+}
+
+// roundings returns the most roundings on the way from a contribution to x.
+func (t *terms) roundings(x term) int {
+	if x == undefined || x == rounding {
+		return 0
+	}
+	n := max(t.roundings(t.kids[x][0]), t.roundings(t.kids[x][1]))
+	if t.kids[x][1] == rounding {
+		n++
+	}
+	return n
+}
+
 // canonical is the value that Algorithm.Canonical promises: neighbours are paired until a power
 // of two is left, then partners at distance 1, 2, 4 and so on, the lower one always on the left.
-func (t *terms) canonical() term {
+// rounded says that operands and result are rounded.
+func (t *terms) canonical(rounded bool) term {
+	round := func(x term) term {
+		if rounded {
+			return t.round(x)
+		}
+		return x
+	}
 	if t.size == 1 {
 		return t.single(0)
 	}
@@ -108,20 +147,20 @@ func (t *terms) canonical() term {
 		x := t.single(r)
 		if r < 2*(t.size-power) {
 			r++
-			x, _ = t.combine(x, t.single(r))
+			x, _ = t.combine(round(x), round(t.single(r)))
 		}
 		level = append(level, x)
 	}
 	for len(level) > 1 {
 		var next []term
 		for i := 0; i < len(level); i += 2 {
-			x, _ := t.combine(level[i], level[i+1])
+			x, _ := t.combine(round(level[i]), round(level[i+1]))
 			next = append(next, x)
 		}
 		level = next
 	}
 	z, _ := t.complete(level[0])
-	return z
+	return round(z)
 }
 
 // text writes a value as a sum, and cuts a long one.
@@ -142,6 +181,8 @@ func (t *terms) appendText(b []byte, x term, longest int) []byte {
 		return append(b, "undefined"...)
 	case int(x) <= t.size:
 		return fmt.Appendf(b, "%d", int(x)-1)
+	case t.kids[x][1] == rounding:
+		return t.appendText(append(b, '~'), t.kids[x][0], longest)
 	case t.completed(x):
 		return t.appendText(b, t.kids[x][0], longest)
 	}

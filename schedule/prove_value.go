@@ -205,6 +205,9 @@ func (s *store) combine(g int32, op *Op, a, b []value) error {
 		}
 		n := min(x.n, y.n)
 		l, r := x.t, y.t
+		if s.p.o.Rounded && (op.Mirrored || s.p.o.Canonical) {
+			l, r = t.round(l), t.round(r)
+		}
 		if op.Left {
 			l, r = r, l
 		}
@@ -215,6 +218,9 @@ func (s *store) combine(g int32, op *Op, a, b []value) error {
 		}
 		if problem == "" && op.Last {
 			z, problem = t.complete(z)
+			if s.p.o.Rounded && problem == "" {
+				z = t.round(z)
+			}
 		}
 		if problem != "" {
 			return s.p.failOp(PropertyValue, g, "%s", problem)
@@ -238,5 +244,10 @@ func (p *prover) defined(g int32, values []value) error {
 // message reads what operation g sends.
 func (s *store) message(g int32, to []value) ([]value, error) {
 	to = s.load(s.p.rankOf[g], s.p.op(g).A, to)
+	if s.p.o.Rounded {
+		for i := range to {
+			to[i].t = s.p.terms.round(to[i].t)
+		}
+	}
 	return to, s.p.defined(g, to)
 }

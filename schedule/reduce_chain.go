@@ -33,8 +33,8 @@ func buildReduceChain(a Args) *Program {
 	return p
 }
 
-// chainUp combines in along a team into its first member, from the last one on. The partial sum goes
-// to acc, and last marks the first member's. It returns where the caller's sum is.
+// chainUp combines in along a team into its first member, from the last one on. The partial sum
+// goes to acc, and last marks the first member's. It returns where the caller's sum is.
 func (p *Program) chainUp(group int, t team, in, acc Span, last bool) Span {
 	sum := in
 	if t.me < t.size-1 {

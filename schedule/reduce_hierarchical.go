@@ -2,11 +2,12 @@ package schedule
 
 import "github.com/tutti-ml/tutti/topology"
 
-// Reduce in two levels, see hierarchical.go: a hierarchical broadcast backwards. With g ranks on each
-// of h hosts:
+// Reduce in two levels, see hierarchical.go: a hierarchical broadcast backwards. With g ranks on
+// each of h hosts:
 //
 //  1. circulant reduce-scatter inside each host: each rank gets its host's sum of its shard;
-//  2. each shard along a chain of hosts, which ends at the root's, among ranks with the same number;
+//  2. each shard along a chain of hosts, which ends at the root's, among ranks with the same
+//     number;
 //  3. binomial gather on the root's host.
 //
 // With L = ceil(log2 g) and k chunks of a shard:
@@ -69,8 +70,8 @@ func buildReduceHierarchical(a Args) *Program {
 	return p
 }
 
-// reduceByLeaders is the program where hosts have unequally many ranks. Groups count as if each host
-// had as many as the fullest one.
+// reduceByLeaders is the program where hosts have unequally many ranks. Groups count as if each
+// host had as many as the fullest one.
 func (p *Program) reduceByLeaders(hosts topology.Hosts, acc Buffer, inside, across team) {
 	leader := inside.me == 0
 	if acc == Scratch && (combines(inside, 0) || leader && across.me < across.size-1) {

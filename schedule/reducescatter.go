@@ -5,6 +5,7 @@ var reduceScatterAlgorithms = []*Algorithm{
 	reduceScatterRecursiveHalving,
 	reduceScatterRing,
 	reduceScatterHierarchical,
+	reduceScatterDirect,
 }
 
 // newReduceScatter starts the program of a reduce-scatter.

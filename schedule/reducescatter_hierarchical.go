@@ -2,8 +2,8 @@ package schedule
 
 import "github.com/tutti-ml/tutti/topology"
 
-// Reduce-scatter in two levels, see hierarchical.go, where the ranks of each host follow each other: a
-// hierarchical all-gather backwards. With at most g ranks on each of h hosts:
+// Reduce-scatter in two levels, see hierarchical.go, where the ranks of each host follow each
+// other: a hierarchical all-gather backwards. With at most g ranks on each of h hosts:
 //
 //  1. the vector along a chain inside each host to its leader, in k chunks, in the order in which
 //     they are sent on;

@@ -81,3 +81,34 @@ func BenchmarkFinish(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWire reports the bytes of the float32 vector a second.
+func BenchmarkWire(b *testing.B) {
+	const n = 512 << 10
+	for _, t := range wireTypes {
+		wide, _, _ := benchmarkData(F32, n)
+		sum, addend, _ := benchmarkData(F32, n)
+		copy(wide, addend)
+		narrow := AllocBytes(n / 2)
+		Narrow(t, narrow, wide)
+		for _, call := range []struct {
+			name string
+			run  func()
+		}{
+			{"narrow", func() { Narrow(t, narrow, wide) }},
+			{"widen", func() { Widen(t, wide, narrow) }},
+			{"round", func() { Round(t, wide, wide) }},
+			{"sum", func() { Sum.ReduceWide(t, sum, wide, narrow) }},
+			{"min", func() { Min.ReduceWide(t, sum, wide, narrow) }},
+		} {
+			b.Run(fmt.Sprintf("type=%v/call=%s", t, call.name), func(b *testing.B) {
+				benchmarkPaths(b, func(b *testing.B) {
+					b.SetBytes(n)
+					for b.Loop() {
+						call.run()
+					}
+				})
+			})
+		}
+	}
+}

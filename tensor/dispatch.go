@@ -29,6 +29,7 @@ type divider struct {
 type kernels struct {
 	reduce [typeCount][opCount]kernel
 	finish [typeCount]divider
+	wire   [typeCount]wireKernels // F16 and BF16
 }
 
 // active is the path in use: chosen once at start, exchanged only by tests.

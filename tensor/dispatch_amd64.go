@@ -36,7 +36,17 @@ func assembly(avx2, f16c bool) *kernels {
 	k.finish[F64].vector = divF64AVX2
 	k.finish[F32].vector = divF32AVX2
 	k.finish[BF16].vector = divBF16AVX2
+	w := &k.wire[BF16]
+	w.narrow.vector, w.widen.vector, w.round.vector = narrowBF16AVX2, widenBF16AVX2, roundBF16AVX2
+	w.reduce[codeSum].vector = sumWideBF16AVX2
+	w.reduce[codeMin].vector = minWideBF16AVX2
+	w.reduce[codeMax].vector = maxWideBF16AVX2
 	if f16c {
+		w = &k.wire[F16]
+		w.narrow.vector, w.widen.vector, w.round.vector = narrowF16AVX2, widenF16AVX2, roundF16AVX2
+		w.reduce[codeSum].vector = sumWideF16AVX2
+		w.reduce[codeMin].vector = minWideF16AVX2
+		w.reduce[codeMax].vector = maxWideF16AVX2
 		k.reduce[F16][codeSum].vector = sumF16AVX2
 		k.reduce[F16][codeProd].vector = prodF16AVX2
 		k.finish[F16].vector = divF16AVX2

@@ -32,6 +32,20 @@ func TestAssemblyComplete(t *testing.T) {
 			if !typ.float() {
 				continue
 			}
+			if typ == F16 || typ == BF16 {
+				want := avx2 && (f16c || typ == BF16)
+				w := &k.wire[typ]
+				for _, has := range []bool{
+					w.narrow.vector != nil, w.widen.vector != nil, w.round.vector != nil,
+					w.reduce[codeSum].vector != nil, w.reduce[codeMin].vector != nil,
+					w.reduce[codeMax].vector != nil,
+				} {
+					if has != want {
+						t.Errorf("avx2 %t, f16c %t: float32 and %v: kernel %t, want %t",
+							avx2, f16c, typ, has, want)
+					}
+				}
+			}
 			want := avx2 && (f16c || typ != F16)
 			if d := k.finish[typ]; (d.vector != nil) != want || d.loop == nil {
 				t.Errorf("avx2 %t, f16c %t: finish %v: kernel %t, want %t",

@@ -28,11 +28,15 @@
 // All of them are therefore commutative on bits. Integer operations, Min and Max are associative
 // too; floating-point sums and products are not, as everywhere.
 //
+// [Narrow], [Widen], [Round] and [Op.ReduceWide] let messages between float32 vectors be Float16 or
+// BFloat16, under the same rules: rounded to nearest, ties to even, subnormals kept, one NaN.
+//
 // # Paths
 //
-// On amd64 with AVX2 (and F16C for Float16) vectors of 32 bytes or more go through assembly that
-// kernelgen writes; everything else, other architectures, and a build with the tag noasm take the
-// plain Go loops. Both give the same bits on every input, which the tests hold them to.
+// On amd64 with AVX2 (and F16C for Float16) vectors of 32 bytes or more, of 8 elements where two
+// types meet, go through assembly that kernelgen writes; everything else, other architectures, and
+// a build with the tag noasm take the plain Go loops. Both give the same bits on every input, which
+// the tests hold them to.
 //
 // # What it imports and what never enters
 //

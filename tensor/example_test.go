@@ -239,3 +239,47 @@ func ExampleCountError() {
 	// 1 -2
 	// tensor: counts[1] is -2: a count cannot be negative
 }
+
+func ExampleNarrow() {
+	numbers := []float32{1, 1.0078125 + 1.0/512, 1e6, float32(math.Inf(-1))}
+	for _, t := range []tensor.Type{tensor.BF16, tensor.F16} {
+		message := tensor.AllocBytes(len(numbers) * t.Size())
+		tensor.Narrow(t, message, tensor.Bytes(numbers))
+		back := make([]float32, len(numbers))
+		tensor.Widen(t, tensor.Bytes(back), message)
+		fmt.Println(t, back)
+	}
+	// Output:
+	// bf16 [1 1.0078125 999424 -Inf]
+	// f16 [1 1.0097656 +Inf -Inf]
+}
+
+func ExampleWiden() {
+	message := []tensor.BFloat16{0x3F80, 0xC000}
+	numbers := make([]float32, 2)
+	tensor.Widen(tensor.BF16, tensor.Bytes(numbers), tensor.Bytes(message))
+	fmt.Println(numbers)
+	// Output: [1 -2]
+}
+
+func ExampleRound() {
+	numbers := []float32{3.14159, 1.0 / 3}
+	tensor.Round(tensor.BF16, tensor.Bytes(numbers), tensor.Bytes(numbers))
+	fmt.Println(numbers)
+	// Output: [3.140625 0.33398438]
+}
+
+func ExampleOp_ReduceWide() {
+	sum := []float32{1.0 / 1024, 2}
+	message := []tensor.BFloat16{tensor.ToBFloat16(1), tensor.ToBFloat16(-0.5)}
+	tensor.Sum.ReduceWide(tensor.BF16, tensor.Bytes(sum), tensor.Bytes(sum), tensor.Bytes(message))
+	fmt.Println(sum) // in float32: BFloat16 has no 1 + 1/1024
+	// Output: [1.0009766 1.5]
+}
+
+func ExampleOp_Widens() {
+	for _, op := range tensor.Ops() {
+		fmt.Print(op, " ", op.Widens(), "; ")
+	}
+	// Output: sum true; prod false; min true; max true; avg true;
+}

@@ -391,3 +391,135 @@ func minBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
 //
 //go:noescape
 func maxBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// roundF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = ToFloat16(src[i]).Float32()
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func roundF16AVX2(dst *byte, src *byte, n uintptr)
+
+// narrowF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = ToFloat16(src[i])
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func narrowF16AVX2(dst *byte, src *byte, n uintptr)
+
+// widenF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = src[i].Float32()
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func widenF16AVX2(dst *byte, src *byte, n uintptr)
+
+// sumWideF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = a[i] + b[i].Float32()
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func sumWideF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// minWideF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = min(a[i], b[i].Float32())
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func minWideF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// maxWideF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = max(a[i], b[i].Float32())
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func maxWideF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// roundBF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = ToBFloat16(src[i]).Float32()
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func roundBF16AVX2(dst *byte, src *byte, n uintptr)
+
+// narrowBF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = ToBFloat16(src[i])
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func narrowBF16AVX2(dst *byte, src *byte, n uintptr)
+
+// widenBF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = src[i].Float32()
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func widenBF16AVX2(dst *byte, src *byte, n uintptr)
+
+// sumWideBF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = a[i] + b[i].Float32()
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func sumWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// minWideBF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = min(a[i], b[i].Float32())
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func minWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// maxWideBF16AVX2 computes n >= 8 elements:
+//
+//	for i := range n {
+//		dst[i] = max(a[i], b[i].Float32())
+//	}
+//
+// dst is apart from the others, or is one whose elements are of its size.
+//
+//go:noescape
+func maxWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)

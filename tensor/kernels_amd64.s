@@ -3103,3 +3103,888 @@ vectors_done:
 	VMOVDQU Y3, (SI)
 	VZEROUPPER
 	RET
+
+// func roundF16AVX2(dst *byte, src *byte, n uintptr)
+// Requires: AVX, AVX2, F16C
+TEXT ·roundF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(DX*4), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VCVTPS2PH $0x00, Y1, X1
+	VCVTPH2PS X1, Y1
+	LEAQ      -32(AX)(DX*4), BX
+	SUBQ      $0x00000020, DX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VCVTPS2PH $0x00, Y2, X2
+	VCVTPH2PS X2, Y2
+	VMOVDQU   32(CX), Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VCVTPS2PH $0x00, Y3, X3
+	VCVTPH2PS X3, Y3
+	VMOVDQU   64(CX), Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VCVTPS2PH $0x00, Y4, X4
+	VCVTPH2PS X4, Y4
+	VMOVDQU   96(CX), Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VCVTPS2PH $0x00, Y5, X5
+	VCVTPH2PS X5, Y5
+	VMOVDQU   Y2, (AX)
+	VMOVDQU   Y3, 32(AX)
+	VMOVDQU   Y4, 64(AX)
+	VMOVDQU   Y5, 96(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VCVTPS2PH $0x00, Y2, X2
+	VCVTPH2PS X2, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	SUBQ      $0x00000008, DX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, DX
+	VMOVDQU Y1, (BX)
+	VZEROUPPER
+	RET
+
+// func narrowF16AVX2(dst *byte, src *byte, n uintptr)
+// Requires: AVX, AVX2, F16C
+TEXT ·narrowF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(DX*4), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VCVTPS2PH $0x00, Y1, X1
+	LEAQ      -16(AX)(DX*2), BX
+	SUBQ      $0x00000020, DX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VCVTPS2PH $0x00, Y2, X2
+	VMOVDQU   32(CX), Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VCVTPS2PH $0x00, Y3, X3
+	VMOVDQU   64(CX), Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VCVTPS2PH $0x00, Y4, X4
+	VMOVDQU   96(CX), Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VCVTPS2PH $0x00, Y5, X5
+	VMOVDQU   X2, (AX)
+	VMOVDQU   X3, 16(AX)
+	VMOVDQU   X4, 32(AX)
+	VMOVDQU   X5, 48(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VCVTPS2PH $0x00, Y2, X2
+	VMOVDQU   X2, (AX)
+	ADDQ      $0x00000010, AX
+	ADDQ      $0x00000020, CX
+	SUBQ      $0x00000008, DX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, DX
+	VMOVDQU X1, (BX)
+	VZEROUPPER
+	RET
+
+// func widenF16AVX2(dst *byte, src *byte, n uintptr)
+// Requires: AVX, AVX2, F16C
+TEXT ·widenF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VCVTPH2PS -16(CX)(DX*2), Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	LEAQ      -32(AX)(DX*4), BX
+	SUBQ      $0x00000020, DX
+	JB        blocks_done
+
+blocks:
+	VCVTPH2PS (CX), Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VCVTPH2PS 16(CX), Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VCVTPH2PS 32(CX), Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VCVTPH2PS 48(CX), Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVDQU   Y2, (AX)
+	VMOVDQU   Y3, 32(AX)
+	VMOVDQU   Y4, 64(AX)
+	VMOVDQU   Y5, 96(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000040, CX
+	SUBQ      $0x00000020, DX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JB   groups_done
+
+groups:
+	VCVTPH2PS (CX), Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000010, CX
+	SUBQ      $0x00000008, DX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, DX
+	VMOVDQU Y1, (BX)
+	VZEROUPPER
+	RET
+
+// func sumWideF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, F16C
+TEXT ·sumWideF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VCVTPH2PS -16(DX)(BX*2), Y1
+	VADDPS    -32(CX)(BX*4), Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	LEAQ      -32(AX)(BX*4), SI
+	SUBQ      $0x00000020, BX
+	JB        blocks_done
+
+blocks:
+	VCVTPH2PS (DX), Y2
+	VADDPS    (CX), Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VCVTPH2PS 16(DX), Y3
+	VADDPS    32(CX), Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VCVTPH2PS 32(DX), Y4
+	VADDPS    64(CX), Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VCVTPH2PS 48(DX), Y5
+	VADDPS    96(CX), Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVDQU   Y2, (AX)
+	VMOVDQU   Y3, 32(AX)
+	VMOVDQU   Y4, 64(AX)
+	VMOVDQU   Y5, 96(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	ADDQ      $0x00000040, DX
+	SUBQ      $0x00000020, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JB   groups_done
+
+groups:
+	VCVTPH2PS (DX), Y2
+	VADDPS    (CX), Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000008, BX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, BX
+	VMOVDQU Y1, (SI)
+	VZEROUPPER
+	RET
+
+// func minWideF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, F16C
+TEXT ·minWideF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(BX*4), Y1
+	VCVTPH2PS -16(DX)(BX*2), Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y4
+	VORPS     Y3, Y4, Y4
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y4, Y4
+	LEAQ      -32(AX)(BX*4), SI
+	SUBQ      $0x00000010, BX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y1
+	VCVTPH2PS (DX), Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y5
+	VORPS     Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   32(CX), Y1
+	VCVTPH2PS 16(DX), Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y6
+	VORPS     Y3, Y6, Y6
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y6, Y6
+	VMOVDQU   Y5, (AX)
+	VMOVDQU   Y6, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000010, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y1
+	VCVTPH2PS (DX), Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y5
+	VORPS     Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000008, BX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, BX
+	VMOVDQU Y4, (SI)
+	VZEROUPPER
+	RET
+
+// func maxWideF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, F16C
+TEXT ·maxWideF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(BX*4), Y1
+	VCVTPH2PS -16(DX)(BX*2), Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y4
+	VANDPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y4, Y4
+	LEAQ      -32(AX)(BX*4), SI
+	SUBQ      $0x00000010, BX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y1
+	VCVTPH2PS (DX), Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y5
+	VANDPS    Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   32(CX), Y1
+	VCVTPH2PS 16(DX), Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y6
+	VANDPS    Y3, Y6, Y6
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y6, Y6
+	VMOVDQU   Y5, (AX)
+	VMOVDQU   Y6, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000010, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y1
+	VCVTPH2PS (DX), Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y5
+	VANDPS    Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000008, BX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, BX
+	VMOVDQU Y4, (SI)
+	VZEROUPPER
+	RET
+
+// func roundBF16AVX2(dst *byte, src *byte, n uintptr)
+// Requires: AVX, AVX2
+TEXT ·roundBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+	VPBROADCASTD d00000001<>+0(SB), Y1
+	VPBROADCASTD d00007fff<>+0(SB), Y2
+	VPBROADCASTD dffff0000<>+0(SB), Y3
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(DX*4), Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VPSRLD    $0x10, Y4, Y5
+	VPAND     Y1, Y5, Y5
+	VPADDD    Y2, Y4, Y4
+	VPADDD    Y5, Y4, Y4
+	VPAND     Y3, Y4, Y4
+	LEAQ      -32(AX)(DX*4), BX
+	SUBQ      $0x00000020, DX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VPSRLD    $0x10, Y5, Y6
+	VPAND     Y1, Y6, Y6
+	VPADDD    Y2, Y5, Y5
+	VPADDD    Y6, Y5, Y5
+	VPAND     Y3, Y5, Y5
+	VMOVDQU   32(CX), Y6
+	VCMPPS    $0x03, Y6, Y6, Y7
+	VBLENDVPS Y7, Y0, Y6, Y6
+	VPSRLD    $0x10, Y6, Y7
+	VPAND     Y1, Y7, Y7
+	VPADDD    Y2, Y6, Y6
+	VPADDD    Y7, Y6, Y6
+	VPAND     Y3, Y6, Y6
+	VMOVDQU   64(CX), Y7
+	VCMPPS    $0x03, Y7, Y7, Y8
+	VBLENDVPS Y8, Y0, Y7, Y7
+	VPSRLD    $0x10, Y7, Y8
+	VPAND     Y1, Y8, Y8
+	VPADDD    Y2, Y7, Y7
+	VPADDD    Y8, Y7, Y7
+	VPAND     Y3, Y7, Y7
+	VMOVDQU   96(CX), Y8
+	VCMPPS    $0x03, Y8, Y8, Y9
+	VBLENDVPS Y9, Y0, Y8, Y8
+	VPSRLD    $0x10, Y8, Y9
+	VPAND     Y1, Y9, Y9
+	VPADDD    Y2, Y8, Y8
+	VPADDD    Y9, Y8, Y8
+	VPAND     Y3, Y8, Y8
+	VMOVDQU   Y5, (AX)
+	VMOVDQU   Y6, 32(AX)
+	VMOVDQU   Y7, 64(AX)
+	VMOVDQU   Y8, 96(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VPSRLD    $0x10, Y5, Y6
+	VPAND     Y1, Y6, Y6
+	VPADDD    Y2, Y5, Y5
+	VPADDD    Y6, Y5, Y5
+	VPAND     Y3, Y5, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	SUBQ      $0x00000008, DX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, DX
+	VMOVDQU Y4, (BX)
+	VZEROUPPER
+	RET
+
+// func narrowBF16AVX2(dst *byte, src *byte, n uintptr)
+// Requires: AVX, AVX2
+TEXT ·narrowBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+	VPBROADCASTD d00000001<>+0(SB), Y1
+	VPBROADCASTD d00007fff<>+0(SB), Y2
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(DX*4), Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VPSRLD    $0x10, Y3, Y4
+	VPAND     Y1, Y4, Y4
+	VPADDD    Y2, Y3, Y3
+	VPADDD    Y4, Y3, Y3
+	VPSRLD    $0x10, Y3, Y3
+	VPACKUSDW Y3, Y3, Y3
+	VPERMQ    $0x08, Y3, Y3
+	LEAQ      -16(AX)(DX*2), BX
+	SUBQ      $0x00000020, DX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VPSRLD    $0x10, Y4, Y5
+	VPAND     Y1, Y5, Y5
+	VPADDD    Y2, Y4, Y4
+	VPADDD    Y5, Y4, Y4
+	VPSRLD    $0x10, Y4, Y4
+	VPACKUSDW Y4, Y4, Y4
+	VPERMQ    $0x08, Y4, Y4
+	VMOVDQU   32(CX), Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VPSRLD    $0x10, Y5, Y6
+	VPAND     Y1, Y6, Y6
+	VPADDD    Y2, Y5, Y5
+	VPADDD    Y6, Y5, Y5
+	VPSRLD    $0x10, Y5, Y5
+	VPACKUSDW Y5, Y5, Y5
+	VPERMQ    $0x08, Y5, Y5
+	VMOVDQU   64(CX), Y6
+	VCMPPS    $0x03, Y6, Y6, Y7
+	VBLENDVPS Y7, Y0, Y6, Y6
+	VPSRLD    $0x10, Y6, Y7
+	VPAND     Y1, Y7, Y7
+	VPADDD    Y2, Y6, Y6
+	VPADDD    Y7, Y6, Y6
+	VPSRLD    $0x10, Y6, Y6
+	VPACKUSDW Y6, Y6, Y6
+	VPERMQ    $0x08, Y6, Y6
+	VMOVDQU   96(CX), Y7
+	VCMPPS    $0x03, Y7, Y7, Y8
+	VBLENDVPS Y8, Y0, Y7, Y7
+	VPSRLD    $0x10, Y7, Y8
+	VPAND     Y1, Y8, Y8
+	VPADDD    Y2, Y7, Y7
+	VPADDD    Y8, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPACKUSDW Y7, Y7, Y7
+	VPERMQ    $0x08, Y7, Y7
+	VMOVDQU   X4, (AX)
+	VMOVDQU   X5, 16(AX)
+	VMOVDQU   X6, 32(AX)
+	VMOVDQU   X7, 48(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VPSRLD    $0x10, Y4, Y5
+	VPAND     Y1, Y5, Y5
+	VPADDD    Y2, Y4, Y4
+	VPADDD    Y5, Y4, Y4
+	VPSRLD    $0x10, Y4, Y4
+	VPACKUSDW Y4, Y4, Y4
+	VPERMQ    $0x08, Y4, Y4
+	VMOVDQU   X4, (AX)
+	ADDQ      $0x00000010, AX
+	ADDQ      $0x00000020, CX
+	SUBQ      $0x00000008, DX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, DX
+	VMOVDQU X3, (BX)
+	VZEROUPPER
+	RET
+
+// func widenBF16AVX2(dst *byte, src *byte, n uintptr)
+// Requires: AVX, AVX2
+TEXT ·widenBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VPMOVZXWD -16(CX)(DX*2), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	LEAQ      -32(AX)(DX*4), BX
+	SUBQ      $0x00000020, DX
+	JB        blocks_done
+
+blocks:
+	VPMOVZXWD (CX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VPMOVZXWD 16(CX), Y3
+	VPSLLD    $0x10, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VPMOVZXWD 32(CX), Y4
+	VPSLLD    $0x10, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VPMOVZXWD 48(CX), Y5
+	VPSLLD    $0x10, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVDQU   Y2, (AX)
+	VMOVDQU   Y3, 32(AX)
+	VMOVDQU   Y4, 64(AX)
+	VMOVDQU   Y5, 96(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000040, CX
+	SUBQ      $0x00000020, DX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, DX
+	SUBQ $0x00000008, DX
+	JB   groups_done
+
+groups:
+	VPMOVZXWD (CX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000010, CX
+	SUBQ      $0x00000008, DX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, DX
+	VMOVDQU Y1, (BX)
+	VZEROUPPER
+	RET
+
+// func sumWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2
+TEXT ·sumWideBF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VPMOVZXWD -16(DX)(BX*2), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VADDPS    -32(CX)(BX*4), Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	LEAQ      -32(AX)(BX*4), SI
+	SUBQ      $0x00000020, BX
+	JB        blocks_done
+
+blocks:
+	VPMOVZXWD (DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VADDPS    (CX), Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VPMOVZXWD 16(DX), Y3
+	VPSLLD    $0x10, Y3, Y3
+	VADDPS    32(CX), Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VPMOVZXWD 32(DX), Y4
+	VPSLLD    $0x10, Y4, Y4
+	VADDPS    64(CX), Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VPMOVZXWD 48(DX), Y5
+	VPSLLD    $0x10, Y5, Y5
+	VADDPS    96(CX), Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVDQU   Y2, (AX)
+	VMOVDQU   Y3, 32(AX)
+	VMOVDQU   Y4, 64(AX)
+	VMOVDQU   Y5, 96(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	ADDQ      $0x00000040, DX
+	SUBQ      $0x00000020, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000008, BX
+	JB   groups_done
+
+groups:
+	VPMOVZXWD (DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VADDPS    (CX), Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000008, BX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, BX
+	VMOVDQU Y1, (SI)
+	VZEROUPPER
+	RET
+
+// func minWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2
+TEXT ·minWideBF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(BX*4), Y1
+	VPMOVZXWD -16(DX)(BX*2), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y4
+	VORPS     Y3, Y4, Y4
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y4, Y4
+	LEAQ      -32(AX)(BX*4), SI
+	SUBQ      $0x00000010, BX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y1
+	VPMOVZXWD (DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y5
+	VORPS     Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   32(CX), Y1
+	VPMOVZXWD 16(DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y6
+	VORPS     Y3, Y6, Y6
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y6, Y6
+	VMOVDQU   Y5, (AX)
+	VMOVDQU   Y6, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000010, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y1
+	VPMOVZXWD (DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMINPS    Y2, Y1, Y3
+	VMINPS    Y1, Y2, Y5
+	VORPS     Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000008, BX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, BX
+	VMOVDQU Y4, (SI)
+	VZEROUPPER
+	RET
+
+// func maxWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2
+TEXT ·maxWideBF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last group, to be stored at the end.
+	VMOVDQU   -32(CX)(BX*4), Y1
+	VPMOVZXWD -16(DX)(BX*2), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y4
+	VANDPS    Y3, Y4, Y4
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y4, Y4
+	LEAQ      -32(AX)(BX*4), SI
+	SUBQ      $0x00000010, BX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y1
+	VPMOVZXWD (DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y5
+	VANDPS    Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   32(CX), Y1
+	VPMOVZXWD 16(DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y6
+	VANDPS    Y3, Y6, Y6
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y6, Y6
+	VMOVDQU   Y5, (AX)
+	VMOVDQU   Y6, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000010, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000010, BX
+	SUBQ $0x00000008, BX
+	JB   groups_done
+
+groups:
+	VMOVDQU   (CX), Y1
+	VPMOVZXWD (DX), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VMAXPS    Y2, Y1, Y3
+	VMAXPS    Y1, Y2, Y5
+	VANDPS    Y3, Y5, Y5
+	VCMPPS    $0x03, Y1, Y2, Y1
+	VBLENDVPS Y1, Y0, Y5, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, DX
+	SUBQ      $0x00000008, BX
+	JAE       groups
+
+groups_done:
+	ADDQ    $0x00000008, BX
+	VMOVDQU Y4, (SI)
+	VZEROUPPER
+	RET

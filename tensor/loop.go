@@ -20,6 +20,7 @@ func loops() *kernels {
 	k.finish[F32].loop = divideF32
 	k.finish[F16].loop = divideF16
 	k.finish[BF16].loop = divideBF16
+	k.wire = wireLoops()
 	return &k
 }
 

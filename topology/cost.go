@@ -6,6 +6,9 @@ type Cost struct {
 	Messages float64 // how often a latency is paid
 	Bytes    float64 // bytes sent one after the other
 	Reduced  float64 // bytes reduced one after the other
+	// Cached are bytes that the algorithm of the same Bytes would move out of main memory and this one
+	// finds in a cache, where ranks share memory.
+	Cached float64
 }
 
 // Model is the alpha-beta-gamma model of a set of links.
@@ -13,9 +16,10 @@ type Model struct {
 	Alpha float64 // seconds per message
 	Beta  float64 // seconds per byte moved
 	Gamma float64 // seconds per byte reduced
+	Delta float64 // seconds saved per cached byte; 0 where ranks share no memory
 }
 
 // Seconds returns the predicted time of a cost.
 func (m Model) Seconds(c Cost) float64 {
-	return m.Alpha*c.Messages + m.Beta*c.Bytes + m.Gamma*c.Reduced
+	return m.Alpha*c.Messages + m.Beta*c.Bytes + m.Gamma*c.Reduced - m.Delta*c.Cached
 }

@@ -132,13 +132,15 @@ type Fabric struct {
 	// its ranks reduce.
 	Gamma     float64 `json:"gamma"`
 	BusyGamma float64 `json:"busy_gamma,omitempty"`
+	// Delta is the time saved with a byte that is found in a cache, see Model.
+	Delta float64 `json:"delta,omitempty"`
 }
 
 // Assumed is the fabric in which inner and outer links have one latency and bandwidth each, and
 // every rank has a core of its own. With the same model twice, predictions are what Model.Seconds says.
 func Assumed(inner, outer Model) Fabric {
 	links := func(m Model) Links { return Links{Alone: Line(m.Alpha, m.Beta), Frame: m.Alpha} }
-	return Fabric{Inner: links(inner), Outer: links(outer), Gamma: max(inner.Gamma, outer.Gamma)}
+	return Fabric{Inner: links(inner), Outer: links(outer), Gamma: max(inner.Gamma, outer.Gamma), Delta: inner.Delta}
 }
 
 // ErrFabric is what the errors of Check are.
@@ -160,7 +162,7 @@ func (f *Fabric) Check() error {
 		}
 	}
 	for _, x := range []float64{
-		f.Inner.Frame, f.Inner.BusyFrame, f.Outer.Frame, f.Outer.BusyFrame, f.Gamma, f.BusyGamma, f.Call,
+		f.Inner.Frame, f.Inner.BusyFrame, f.Outer.Frame, f.Outer.BusyFrame, f.Gamma, f.BusyGamma, f.Delta, f.Call,
 	} {
 		if !finite(x) {
 			return fmt.Errorf("%w: a time of %g s", ErrFabric, x)

@@ -18,27 +18,48 @@ const (
 	Park
 )
 
-// Bounds of what a Patience spends before it parks. A parked wake-up costs 4 to 70 microseconds, so
-// spinning for about as long never costs more than twice the best choice; what is learned from
+// Bounds of what a Patience spends before it parks. A parked wake-up costs 4 to 70 microseconds, and
+// leaves the two threads on one core often enough to make the next waits long. What is learned from
 // the waits before moves the budget inside these bounds.
 const (
-	budgetMin = 20 * time.Microsecond
+	budgetMin = 100 * time.Microsecond
 	budgetMax = 1 * time.Millisecond
+)
+
+// Bounds of how long a rank spins that should have a core of its own. After that it offers the core:
+// something else may run there after all, the peer even. Giving the core away is a system call, during
+// which nothing is seen, a microsecond that most waits never last. Where waits end as soon as the
+// core is given away, less and less time is spent spinning before.
+const (
+	spinMin = 2 * time.Microsecond
+	spinMax = 32 * time.Microsecond
+)
+
+const (
+	// clockEvery is how many passes go by without a look at the clock when they are short: over shared
+	// memory one takes as long as that look, and most waits are over after a few. A pass that takes
+	// longPass is a system call or more.
+	clockEvery = 8
+	longPass   = 400 * time.Nanosecond
 	// timeless is from how many passes on a clock that stands still from one look at it to the next
 	// is taken for a virtual one, on which nothing can happen while anybody looks.
 	timeless = 64
 )
 
-// Patience decides how to wait, from how long the waits before took and from whether there is a
-// core for every rank of this host. It is used by one goroutine at a time.
+// Patience decides how to wait, from how long the waits before took, from whether there is a core for
+// every rank of this host, and from what has ended the waits. It is used by one goroutine at a time.
 type Patience struct {
 	crowded    bool // more ranks on this host than cores
 	goroutines bool // other ranks are goroutines of this process
 	typical    time.Duration
 	budget     time.Duration
-	started    time.Time
-	looked     time.Time // when Next last looked at the clock
+	spin       time.Duration // how long to spin before the core is offered
+	started    time.Time     // when Next first looked at the clock in this wait
+	looked     time.Time     // when it last did
 	passes     int
+	every      int // how many passes are from one look at the clock to the next
+	yields     int // in this wait
+	spread     spread
 }
 
 // NewPatience returns the policy for one of localRanks ranks that share this host's cores; goroutines
@@ -50,7 +71,7 @@ func NewPatience(localRanks int, goroutines bool) *Patience {
 	}
 	return &Patience{
 		crowded: localRanks > cores, goroutines: goroutines,
-		budget: 10 * budgetMin, typical: budgetMin,
+		budget: 2 * budgetMin, typical: budgetMin, spin: spinMax, every: clockEvery,
 	}
 }
 
@@ -71,25 +92,35 @@ func (p *Patience) Yield() {
 // Next is asked each time that there was nothing to do.
 func (p *Patience) Next() Action {
 	p.passes++
-	if p.passes == 1 {
-		p.started = time.Now()
-		if p.crowded {
-			return Yield
+	if !p.crowded && p.yields == 0 {
+		if p.passes%p.every != 0 {
+			return Spin
 		}
-		return Spin
-	}
-	if p.passes&3 == 0 {
-		now := time.Now()
-		still := now.Equal(p.looked) && p.passes >= timeless
-		p.looked = now
-		if still || now.Sub(p.started) > p.budget {
-			return Park
-		}
-	}
-	if p.crowded {
+	} else if p.yields++; p.yields%4 != 1 {
 		return Yield
 	}
-	return Spin
+	now := time.Now()
+	still := now.Equal(p.looked) && p.passes >= timeless
+	if p.started.IsZero() {
+		p.started = now
+	} else if p.yields == 0 {
+		long := now.Sub(p.looked) > time.Duration(p.every)*longPass
+		if p.every = clockEvery; long {
+			p.every = 1
+		}
+	}
+	waited := now.Sub(p.started)
+	p.looked = now
+	switch {
+	case still || waited > p.budget:
+		return Park
+	case p.yields > 0:
+		return Yield
+	case waited < p.spin:
+		return Spin
+	}
+	p.yields = 1
+	return Yield
 }
 
 // Moved says that the wait is over: something arrived.
@@ -97,8 +128,12 @@ func (p *Patience) Moved() {
 	if p.passes == 0 {
 		return
 	}
-	p.learn(time.Since(p.started))
-	p.passes = 0
+	var waited time.Duration // none to speak of when the clock was not read
+	if !p.started.IsZero() {
+		waited = time.Since(p.started)
+	}
+	p.learn(waited)
+	p.passes, p.yields, p.started = 0, 0, time.Time{}
 }
 
 // learn moves the budget: about twice a typical wait where that is short enough to be worth it, the
@@ -109,4 +144,19 @@ func (p *Patience) learn(waited time.Duration) {
 	if p.budget > budgetMax {
 		p.budget = budgetMin
 	}
+	switch {
+	case p.crowded:
+	case p.yields == 0:
+		p.spin = min(2*p.spin, spinMax)
+		p.spread.apart()
+	case p.yields <= fewYields:
+		p.spin = max(p.spin/2, spinMin)
+		if !p.goroutines && p.spread.together() {
+			leaveCore()
+		}
+	}
 }
+
+// fewYields is up to how many times the core was given away before something arrived that this is
+// taken for the reason of its arrival.
+const fewYields = 2

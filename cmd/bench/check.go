@@ -19,14 +19,14 @@ func (x *typed[T]) fill(seed uint64) {
 	if x.op.rooted() && !x.op.reduces() && x.op.collective != schedule.Gather && x.rank != x.root {
 		return // it has no input
 	}
-	v := newValues(x.typ, x.redop, x.size, seed)
+	v := newValues(x.sent(), x.redop, x.size, seed)
 	for i := range x.send {
 		x.send[i] = element[T](v.at(x.rank, i))
 	}
 }
 
 func (x *typed[T]) wrong(seed uint64) int {
-	v := newValues(x.typ, x.redop, x.size, seed)
+	v := newValues(x.sent(), x.redop, x.size, seed)
 	want := x.expected(v)
 	if want == nil {
 		return 0

@@ -49,6 +49,11 @@
 // that every order of combining them is exact in the element type (see values.go). #wrong is the
 // number of wrong elements on all ranks together; if it is not zero the exit status is 1.
 //
+// # Memory
+//
+// Buffers are of collective.Alloc, as a caller's should be who wants speed; -plain measures ordinary
+// memory.
+//
 // # Predictions
 //
 // -explain prints for each size what the communicator predicts, what a call takes, and their ratio,
@@ -64,6 +69,7 @@
 // -json prints one object a line for each size and form, with exactly these fields:
 //
 //	op dtype redop     names; redop is "none" where nothing is combined, and so is a barrier's dtype
+//	wire               element type of the messages: dtype, but for what -wire makes narrower
 //	driver algo np     what moves the frames; the algorithm that the communicator takes for such a
 //	                   call from root 0 ("direct" for sendrecv); number of ranks
 //	bytes count        size and count as above

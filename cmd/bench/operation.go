@@ -61,6 +61,16 @@ type trial struct {
 	inPlace    bool
 	count      int // elements of the vector, or of each rank's block
 	rank, size int
+	wire       tensor.Type // -wire
+}
+
+// sent is the type of the elements that messages carry.
+func (t *trial) sent() tensor.Type {
+	narrow := t.wire != 0 && t.typ == tensor.F32 && t.op.reduces() && t.redop.Widens() && t.size > 1
+	if narrow {
+		return t.wire
+	}
+	return t.typ
 }
 
 // countFor returns the elements of the vector, or of each block, for a size in bytes. A size that

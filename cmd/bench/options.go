@@ -27,8 +27,10 @@ type options struct {
 	ranks      int // processes or goroutines to start; 0: this process is a rank
 	driver     string
 	algorithm  string
-	chunk      byteSize // 0: what the communicator chooses
-	format     string   // "table", "csv" or "json"
+	chunk      byteSize    // 0: what the communicator chooses
+	plain      bool        // buffers of ordinary memory
+	wire       tensor.Type // of what is sent of f32 that is reduced; zero: f32
+	format     string      // "table", "csv" or "json"
 	timeout    time.Duration
 	verbose    bool
 	explain    bool
@@ -45,6 +47,7 @@ var aliases = map[string]string{
 // raw are the flags as given.
 type raw struct {
 	op, dtype, redop string
+	wire             string
 	least, most      byteSize
 	step             byteSize
 	factor           int
@@ -92,6 +95,8 @@ func flags(o *options, r *raw) *flag.FlagSet {
 	fs.StringVar(&o.driver, "driver", "", "inproc (needs -np), auto, shm, zmq, zmq:tcp or zmq:ipc "+
 		"(default $TUTTI_DRIVER or auto)")
 	fs.StringVar(&o.algorithm, "algo", "", "force this algorithm where -op has it")
+	fs.BoolVar(&o.plain, "plain", false, "use ordinary memory in place of collective.Alloc's")
+	fs.StringVar(&r.wire, "wire", "f32", "send what is reduced of f32 as bf16 or f16")
 	fs.Var(&o.chunk, "chunk", "largest payload of a frame, a power of two `size`; 0: by the tuner")
 	fs.BoolVar(&r.csv, "csv", false, "print comma-separated values")
 	fs.BoolVar(&r.json, "json", false, "print a JSON object a line")
@@ -128,6 +133,12 @@ func (o *options) complete(r *raw) (err error) {
 	}
 	if o.redops, err = list(r.redop, tensor.Ops(), tensor.ParseOp); err != nil {
 		return fmt.Errorf("-redop: %w", err)
+	}
+	if o.wire, err = tensor.ParseType(r.wire); err != nil {
+		return fmt.Errorf("-wire: %w", err)
+	}
+	if o.wire != tensor.F32 && o.wire != tensor.BF16 && o.wire != tensor.F16 {
+		return fmt.Errorf("-wire: type %v on the wire: want bf16, f16 or f32", o.wire)
 	}
 	if err := o.supported(); err != nil {
 		return err

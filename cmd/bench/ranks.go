@@ -89,7 +89,7 @@ func (o *options) settings(stderr io.Writer) ([]collective.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []collective.Option{collective.WithLogger(o.logger(stderr))}
+	out := []collective.Option{collective.WithLogger(o.logger(stderr)), collective.WithWire(o.wire)}
 	if force != "" {
 		out = append(out, collective.WithAlgorithms(force))
 	}

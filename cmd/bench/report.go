@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/tutti-ml/tutti/tensor"
 )
 
 // reporter prints what rank 0 has to say.
@@ -57,7 +59,7 @@ type csvLines struct{ w *csv.Writer }
 
 func (c *csvLines) begin(header) {
 	c.write(
-		"op", "dtype", "redop", "driver", "algo", "np", "bytes", "count", "inplace", "time_us",
+		"op", "dtype", "redop", "wire", "driver", "algo", "np", "bytes", "count", "inplace", "time_us",
 		"algbw_gbs", "busbw_gbs", "p50_us", "p99_us", "wrong",
 	)
 }
@@ -81,7 +83,7 @@ func (c *csvLines) line(_ trial, rows ...*row) error {
 			wrong = strconv.Itoa(*r.Wrong)
 		}
 		c.write(
-			r.Op, r.DType, r.RedOp, r.Driver, r.Algo, strconv.Itoa(r.NP), strconv.Itoa(r.Bytes),
+			r.Op, r.DType, r.RedOp, r.Wire, r.Driver, r.Algo, strconv.Itoa(r.NP), strconv.Itoa(r.Bytes),
 			strconv.Itoa(r.Count), strconv.FormatBool(r.InPlace), number(r.TimeUS), number(r.AlgBW),
 			number(r.BusBW), number(r.P50US), number(r.P99US), wrong,
 		)
@@ -118,6 +120,9 @@ func (t *table) begin(h header) {
 	}
 	t.printf("# ranks %d, driver %s, calls %s, warm-up %s, verified calls %d\n",
 		len(h.places), h.driver, iterations, warmup, o.check)
+	if o.wire != 0 && o.wire != tensor.F32 {
+		t.printf("# reductions of f32 are sent as %v\n", o.wire)
+	}
 	for rank, p := range h.places {
 		t.printf("#  rank %3d on %s pid %d\n", rank, p.host, p.pid)
 	}

@@ -91,7 +91,7 @@ func TestReportGolden(t *testing.T) {
 // TestJSONFields: scripts read these names.
 func TestJSONFields(t *testing.T) {
 	want := map[string]any{
-		"op": "allreduce", "dtype": "f32", "redop": "sum", "driver": "zmq", "algo": "ring",
+		"op": "allreduce", "dtype": "f32", "redop": "sum", "wire": "f32", "driver": "zmq", "algo": "ring",
 		"np": 4.0, "bytes": 4.0, "count": 1.0, "inplace": false, "time_us": 1.234,
 		"algbw_gbs": 0.0032415, "busbw_gbs": 0.0048622, "p50_us": 1.134, "p99_us": 1.334,
 		"wrong": 0.0,

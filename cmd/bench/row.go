@@ -10,6 +10,7 @@ type row struct {
 	Op      string  `json:"op"`
 	DType   string  `json:"dtype"`
 	RedOp   string  `json:"redop"`
+	Wire    string  `json:"wire"`
 	Driver  string  `json:"driver"`
 	Algo    string  `json:"algo"`
 	NP      int     `json:"np"`
@@ -25,8 +26,13 @@ type row struct {
 }
 
 func newRow(t trial, driver, algorithm string) *row {
+	wire := t.typeName()
+	if t.sent() != t.typ {
+		wire = t.sent().String()
+	}
 	return &row{
-		Op: t.op.name, DType: t.typeName(), RedOp: t.redopName(), Driver: driver, Algo: algorithm,
+		Op: t.op.name, DType: t.typeName(), RedOp: t.redopName(), Wire: wire,
+		Driver: driver, Algo: algorithm,
 		NP: t.size, Bytes: t.bytes(), Count: t.count, InPlace: t.inPlace,
 	}
 }

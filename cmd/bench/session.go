@@ -71,7 +71,11 @@ func (s *session) run(ctx context.Context) error {
 	for _, t := range trials {
 		most = max(most, t.bytes())
 	}
-	s.a, s.b = collective.Alloc[uint8](s.c, most), collective.Alloc[uint8](s.c, most)
+	if s.o.plain {
+		s.a, s.b = tensor.AllocBytes(most), tensor.AllocBytes(most)
+	} else {
+		s.a, s.b = collective.Alloc[uint8](s.c, most), collective.Alloc[uint8](s.c, most)
+	}
 	if s.out != nil {
 		s.out.begin(header{driver: s.driver, places: who, options: s.o})
 	}
@@ -117,7 +121,9 @@ func (s *session) trials() ([]trial, error) {
 
 // kinds lists the element types and reductions that apply to an operation.
 func (s *session) kinds(op *operation) []trial {
-	t := trial{op: op, root: s.o.root, rank: s.c.Rank(), size: s.c.Size(), typ: tensor.U8}
+	t := trial{
+		op: op, root: s.o.root, rank: s.c.Rank(), size: s.c.Size(), typ: tensor.U8, wire: s.o.wire,
+	}
 	if op.name == "barrier" {
 		return []trial{t}
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "context"
+import (
+	"context"
+	"slices"
+	"time"
+)
 
 // pending is a sum that is under way.
 type pending interface{ Wait() error }
@@ -15,6 +19,8 @@ type buckets struct {
 
 	begun  int // elements whose sum has begun
 	flying []pending
+	start  time.Time       // when the first sum of the step began
+	took   []time.Duration // of each step, from then until all sums were done
 }
 
 // newBuckets cuts grad into buckets of the given size, at least one element.
@@ -32,6 +38,9 @@ func (b *buckets) filled(ctx context.Context, length int) {
 		if end > length {
 			return
 		}
+		if b.begun == 0 {
+			b.start = time.Now()
+		}
 		b.flying = append(b.flying, b.sum(ctx, b.grad[b.begun:end]))
 		b.begun = end
 	}
@@ -47,8 +56,20 @@ func (b *buckets) wait() error {
 		}
 		b.flying[i] = nil
 	}
+	if b.begun > 0 {
+		b.took = append(b.took, time.Since(b.start))
+	}
 	b.begun, b.flying = 0, b.flying[:0]
 	return first
+}
+
+// median is how long a step's sums take, zero before the first step.
+func (b *buckets) median() time.Duration {
+	if len(b.took) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(b.took))
+	return sorted[len(sorted)/2]
 }
 
 // count is how many buckets there are.

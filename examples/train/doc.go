@@ -14,9 +14,13 @@
 // With -compare, rank 0 then trains once more by itself, without a single collective, and checks
 // that the loss of every epoch is the same up to rounding.
 //
+// With -wire gradients are summed in float32 on a communicator of their own, and sent so or, with bf16
+// and f16, in half the bytes; see collective.WithWire. The parameters of all ranks still agree bit for
+// bit, and the accuracy stays: -want-accuracy checks it.
+//
 // The files, in the order of the story: data.go (images, split, shares), model.go and backprop.go
 // (the network and its gradient), bucket.go (overlapping the reduction), world.go (what training
-// needs of other ranks), train.go (epochs), compare.go (the checks), progress.go and plot.go (what is
+// needs of other ranks), wire.go (gradients in fewer bytes), train.go (epochs), compare.go (the checks), progress.go and plot.go (what is
 // shown), main.go (flags).
 //
 // The arithmetic is gonum's, in float64. Where the images come from, and their licence, is told in

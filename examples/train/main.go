@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/collective"
+	"github.com/tutti-ml/tutti/tensor"
 )
 
 func main() {
@@ -37,6 +38,7 @@ type options struct {
 	compare      bool
 	wantAccuracy float64
 	plot         string
+	wire         tensor.Type // of gradients that are sent; zero: float64, as they are
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -51,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if o.batch > data.train.len() {
 		return fmt.Errorf("-batch %d is more than the %d images there are", o.batch, data.train.len())
 	}
-	outcome, err := trainTogether(ctx, o.recipe, data, stdout)
+	outcome, err := trainTogether(ctx, o, data, stdout)
 	if err != nil || outcome.rank != 0 {
 		return err
 	}
@@ -70,6 +72,7 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	bucket := f.Int("bucket", 32, "gradient bucket in KiB")
 	f.BoolVar(&o.compare, "compare", false, "train again in one process and compare the losses")
 	f.Float64Var(&o.wantAccuracy, "want-accuracy", 0, "fail if the held-out accuracy is lower at the end")
+	wire := f.String("wire", "", "send gradients as f32, bf16 or f16 instead of f64")
 	f.StringVar(&o.plot, "plot", "", "draw the curves into this file, as .png and .svg")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -85,7 +88,15 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 		o.hidden = append(o.hidden, units)
 	}
 	o.bucketBytes = *bucket << 10
+	if *wire != "" {
+		var err error
+		if o.wire, err = tensor.ParseType(*wire); err != nil {
+			return o, fmt.Errorf("-wire: %w", err)
+		}
+	}
 	switch {
+	case o.wire != 0 && o.compare:
+		return o, errors.New("-compare wants the same losses up to rounding in f64; with -wire use -want-accuracy")
 	case f.NArg() > 0:
 		return o, fmt.Errorf("what is %q? there are only flags", f.Arg(0))
 	case o.epochs < 1 || o.batch < 1:
@@ -105,21 +116,30 @@ type outcome struct {
 
 // trainTogether is the part of all ranks: it joins them, trains, checks that all have the same
 // parameters, and leaves.
-func trainTogether(ctx context.Context, r recipe, data *dataset, stdout io.Writer) (out outcome, err error) {
+func trainTogether(ctx context.Context, o options, data *dataset, stdout io.Writer) (out outcome, err error) {
 	joining, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	comm, err := collective.Connect(joining)
 	if err != nil {
 		return out, err
 	}
-	defer func() { err = errors.Join(err, comm.Close()) }()
+	var w world = group{comm}
+	leave := comm.Close
+	defer func() { err = errors.Join(err, leave()) }()
+	if o.wire != 0 {
+		gradients, err := newThrifty(joining, comm, o.wire)
+		if err != nil {
+			return out, err
+		}
+		w, leave = gradients, gradients.close
+	}
 
-	t := newTrainer(r, data, group{comm})
+	t := newTrainer(o.recipe, data, w)
 	var report reporter = silent{}
 	end := func() {}
 	if comm.Rank() == 0 {
 		describe(stdout, t)
-		report, end = watch(stdout, "training", r.epochs*t.steps(), true)
+		report, end = watch(stdout, "training", o.epochs*t.steps(), true)
 	}
 	epochs, err := t.train(ctx, report)
 	end()
@@ -127,6 +147,9 @@ func trainTogether(ctx context.Context, r recipe, data *dataset, stdout io.Write
 		return out, err
 	}
 	print, err := agree(ctx, t.world, t.net.params)
+	if comm.Rank() == 0 {
+		describeSums(stdout, t, o.wire)
+	}
 	return outcome{comm.Rank(), comm.Size(), epochs, print}, err
 }
 
@@ -140,6 +163,17 @@ func describe(out io.Writer, t *trainer) {
 		t.data.train.len(), t.data.heldOut.len())
 	fmt.Fprintf(out, "network %s, %d parameters; %s, batches of %d; gradients in %d buckets\n",
 		widths, len(t.net.params), ranks(size), t.batch, t.buckets.count())
+}
+
+// describeSums tells what was sent in each step, and how long it took from the first bucket's start to
+// the last one's end.
+func describeSums(out io.Writer, t *trainer, wire tensor.Type) {
+	if wire == 0 {
+		wire = tensor.F64
+	}
+	n := len(t.net.grad)
+	fmt.Fprintf(out, "gradients: %d of %v, %.3f MB in a step, summed in %.1f ms (median)\n",
+		n, wire, float64(n*wire.Size())/1e6, t.buckets.median().Seconds()*1e3)
 }
 
 // judge is rank 0's part afterwards, alone: it says what came out, compares and draws.

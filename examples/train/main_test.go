@@ -71,6 +71,21 @@ func TestProgramOnTwoProcesses(t *testing.T) {
 	}
 }
 
+// Gradients in half the bytes: the parameters still agree, and the accuracy stays.
+func TestProgramWithNarrowGradients(t *testing.T) {
+	for _, wire := range []string{"f32", "bf16", "f16"} {
+		output, err := startRanks(t, 3, "-epochs", "3", "-wire", wire, "-want-accuracy", "0.8")
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", wire, err, output)
+		}
+		for _, want := range []string{"on 3 ranks, bit for bit", "gradients: 17226 of " + wire} {
+			if !strings.Contains(output, want) {
+				t.Errorf("%s: no %q in the output:\n%s", wire, want, output)
+			}
+		}
+	}
+}
+
 func TestProgramFailsBelowTheWantedAccuracy(t *testing.T) {
 	output, err := startRanks(t, 2, "-epochs", "1", "-want-accuracy", "1.01")
 	var exit *launch.ExitError

@@ -130,9 +130,12 @@ shares() {
 			part["allreduce"] = part["broadcast"] = part["reduce"] = 1
 			part["allgather"] = part["reducescatter"] = part["gather"] = part["scatter"] = 1 / 2
 			part["alltoall"] = ranks / 2
+			wide["f32"] = 4
+			wide["bf16"] = wide["f16"] = 2
 		}
 		/^{/ && field("op") in part && field("bytes") > 0 && field("time_us") > 0 {
 			bound = field("bytes") * part[field("op")] / rate * 1e6
+			if (field("wire") != field("dtype")) bound *= wide[field("wire")] / wide[field("dtype")]
 			printf "netns: %s %s of %d bytes%s: %.0f us, %.0f us by the rate alone: %.1f %%\n", \
 				field("op"), field("algo"), field("bytes"), \
 				field("inplace") == "true" ? " in place" : "", field("time_us"), bound, \

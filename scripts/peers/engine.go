@@ -20,6 +20,14 @@ type experiment struct {
 	op    string
 	ranks int
 	bytes int // as asked for; whole blocks may be fewer or more
+	stat  string
+}
+
+// stats are the figures of an engine's line that can be compared.
+var stats = map[string]func(r *result) float64{
+	"mean": func(r *result) float64 { return r.TimeUS },
+	"p50":  func(r *result) float64 { return r.P50US },
+	"p99":  func(r *result) float64 { return r.P99US },
 }
 
 // ground is a kind of connection, and the engines that are compared on it.
@@ -51,6 +59,8 @@ type result struct {
 	Bytes   int     `json:"bytes"`
 	InPlace bool    `json:"inplace"`
 	TimeUS  float64 `json:"time_us"`
+	P50US   float64 `json:"p50_us"`
+	P99US   float64 `json:"p99_us"`
 	Wrong   *int    `json:"wrong"`
 }
 
@@ -140,10 +150,12 @@ func pick(out []byte, x experiment) (float64, error) {
 			return 0, fmt.Errorf("%s on %d ranks was measured, not %s on %d", r.Op, r.NP, x.op, x.ranks)
 		case r.Wrong != nil && *r.Wrong != 0:
 			return 0, fmt.Errorf("%d elements were wrong", *r.Wrong)
-		case r.TimeUS <= 0:
-			return 0, fmt.Errorf("time of %v µs", r.TimeUS)
 		}
-		return r.TimeUS, nil
+		us := stats[x.stat](&r)
+		if us <= 0 {
+			return 0, fmt.Errorf("%s of %v µs", x.stat, us)
+		}
+		return us, nil
 	}
 	return 0, errors.New("no result")
 }

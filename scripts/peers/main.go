@@ -29,6 +29,7 @@ type options struct {
 	ranks   []int
 	sizes   []int
 	rounds  int
+	stat    string
 	limit   time.Duration
 	plot    string
 }
@@ -48,8 +49,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s; %d rounds, medians; microseconds of a call, out of place; f32, sum\n",
-		machine(), o.rounds)
+	fmt.Fprintf(out, "%s; %d rounds, medians of the %s; microseconds of a call, out of place; "+
+		"f32, sum\n", machine(), o.rounds, o.stat)
 	failures := 0
 	var panels []panel
 	for _, g := range o.grounds {
@@ -92,7 +93,7 @@ func (o *options) panel(ctx context.Context, g ground, op string, ranks int, err
 		sizes = []int{0}
 	}
 	for _, bytes := range sizes {
-		l, failed := o.compare(ctx, p.engines, experiment{op, ranks, bytes}, errs)
+		l, failed := o.compare(ctx, p.engines, experiment{op, ranks, bytes, o.stat}, errs)
 		if err := ctx.Err(); err != nil {
 			return p, failures, err
 		}
@@ -143,6 +144,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	drivers := fs.String("drivers", "", "Tutti's drivers, with commas (default: those of -over)")
 	peers := fs.String("peers", "", "peers, with commas (default: those of -over)")
 	bench := fs.String("bench", "bench", "program built from cmd/bench")
+	stat := fs.String("stat", "mean", "what of the calls of a run is compared: mean, p50 or p99")
 	figure := fs.String("plot", "", "SVG file to draw the medians into")
 	dir := fs.String("bin", ".", "directory of the programs built from src")
 	if err := fs.Parse(args); err != nil {
@@ -154,7 +156,12 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	if *ops == "all" {
 		*ops = allOps
 	}
-	o := &options{ops: strings.Split(*ops, ","), rounds: *rounds, limit: *limit, plot: *figure}
+	if stats[*stat] == nil {
+		return nil, fmt.Errorf("-stat: no %q: mean, p50 or p99", *stat)
+	}
+	o := &options{
+		ops: strings.Split(*ops, ","), rounds: *rounds, stat: *stat, limit: *limit, plot: *figure,
+	}
 	var err error
 	if o.ranks, err = numbers(*ranks, strconv.Atoi); err != nil {
 		return nil, fmt.Errorf("-np: %w", err)

@@ -59,7 +59,7 @@ func TestCompareTakesTurns(t *testing.T) {
 	}
 	o := &options{rounds: 4, limit: time.Minute}
 	var errs bytes.Buffer
-	l, failed := o.compare(context.Background(), engines, experiment{"reduce", 2, 8}, &errs)
+	l, failed := o.compare(context.Background(), engines, experiment{"reduce", 2, 8, "mean"}, &errs)
 	order, err := os.ReadFile(turns)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestCompareTakesTurns(t *testing.T) {
 }
 
 func TestPick(t *testing.T) {
-	x := experiment{"gather", 3, 100}
+	x := experiment{"gather", 3, 100, "mean"}
 	const good = `{"op":"gather","np":3,"bytes":96,"inplace":false,"time_us":7.5,"wrong":0}`
 	for _, c := range []struct{ out, refused string }{
 		{good + "\n", ""},
@@ -89,7 +89,7 @@ func TestPick(t *testing.T) {
 		{strings.Replace(good, `"wrong":0`, `"wrong":null`, 1), ""},
 		{strings.Replace(good, `"wrong":0`, `"wrong":4`, 1), "4 elements were wrong"},
 		{strings.Replace(good, `"np":3`, `"np":4`, 1), "4 ranks"},
-		{strings.Replace(good, "7.5", "0", 1), "time of 0"},
+		{strings.Replace(good, "7.5", "0", 1), "mean of 0"},
 		{"mpirun: hello\n", "no JSON"},
 		{"", "no result"},
 	} {
@@ -100,6 +100,11 @@ func TestPick(t *testing.T) {
 		if c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
 			t.Errorf("%q: error %v, want %q", c.out, err, c.refused)
 		}
+	}
+	x.stat = "p99"
+	line := strings.Replace(good, `"wrong"`, `"p50_us":6,"p99_us":9,"wrong"`, 1)
+	if us, err := pick([]byte(line), x); err != nil || us != 9 {
+		t.Errorf("p99 of %q: %v, %v", line, us, err)
 	}
 }
 
@@ -128,9 +133,9 @@ func TestMedian(t *testing.T) {
 func Example_printTable() {
 	engines := []engine{{name: "tutti zmq", ours: true}, {name: "mpi"}, {name: "gloo"}}
 	lines := []line{
-		{experiment{"reduce", 2, 4}, []samples{{6, 7}, {12, 14}, {40, 30}}},
-		{experiment{"reduce", 2, 1 << 20}, []samples{{1500, 1500}, {math.NaN(), 9000}, {1000, 1000}}},
-		{experiment{"reduce", 2, 3000}, []samples{{15, 15}, {math.NaN()}, {math.NaN()}}},
+		{experiment{"reduce", 2, 4, "mean"}, []samples{{6, 7}, {12, 14}, {40, 30}}},
+		{experiment{"reduce", 2, 1 << 20, "mean"}, []samples{{1500, 1500}, {math.NaN(), 9000}, {1000, 1000}}},
+		{experiment{"reduce", 2, 3000, "mean"}, []samples{{15, 15}, {math.NaN()}, {math.NaN()}}},
 	}
 	if err := printTable(os.Stdout, engines, lines); err != nil {
 		fmt.Println(err)
@@ -164,7 +169,7 @@ func TestParse(t *testing.T) {
 		t.Fatalf("options %+v", o)
 	}
 	for _, e := range o.grounds[0].engines {
-		command := strings.Join(e.command(experiment{"allreduce", 3, 1024}), " ")
+		command := strings.Join(e.command(experiment{"allreduce", 3, 1024, "mean"}), " ")
 		if !strings.Contains(command, "allreduce") || !strings.Contains(command, "1024") ||
 			!strings.Contains(command, "3") {
 			t.Errorf("%s: %s", e.name, command)

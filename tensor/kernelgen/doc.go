@@ -6,5 +6,6 @@
 // fails if they differ from those in the repository.
 //
 // Every kernel has the same shape (loop.go) around a lane: what turns the operands of 32 bytes of
-// the destination into these bytes, in a register. integer.go, float.go and half.go hold the lanes.
+// the destination into these bytes, in a register. integer.go, float.go and half.go hold
+// the lanes. wire.go has kernels between float32 and a 16-bit type, with a loop of their own.
 package main

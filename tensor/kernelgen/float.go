@@ -22,22 +22,27 @@ type precision struct {
 	nan                                              func() reg.VecVirtual
 }
 
+func (e *emitter) binary64() precision {
+	return precision{
+		name: "F64", add: e.VADDPD, mul: e.VMULPD, div: e.VDIVPD, min: e.VMINPD, max: e.VMAXPD,
+		or: e.VORPD, and: e.VANDPD, cmp: e.VCMPPD, blend: e.VBLENDVPD, convert: e.VCVTSI2SDQ,
+		nan:       func() reg.VecVirtual { return e.quads(nan64) },
+		broadcast: e.VBROADCASTSD,
+	}
+}
+
+func (e *emitter) binary32() precision {
+	return precision{
+		name: "F32", add: e.VADDPS, mul: e.VMULPS, div: e.VDIVPS, min: e.VMINPS, max: e.VMAXPS,
+		or: e.VORPS, and: e.VANDPS, cmp: e.VCMPPS, blend: e.VBLENDVPS, convert: e.VCVTSI2SSQ,
+		nan:       func() reg.VecVirtual { return e.doubles(nan32) },
+		broadcast: e.VBROADCASTSS,
+	}
+}
+
 // floats emits the kernels of f32 and f64.
 func (e *emitter) floats() {
-	for _, p := range []precision{
-		{
-			name: "F64", add: e.VADDPD, mul: e.VMULPD, div: e.VDIVPD, min: e.VMINPD, max: e.VMAXPD,
-			or: e.VORPD, and: e.VANDPD, cmp: e.VCMPPD, blend: e.VBLENDVPD, convert: e.VCVTSI2SDQ,
-			nan:       func() reg.VecVirtual { return e.quads(nan64) },
-			broadcast: e.VBROADCASTSD,
-		},
-		{
-			name: "F32", add: e.VADDPS, mul: e.VMULPS, div: e.VDIVPS, min: e.VMINPS, max: e.VMAXPS,
-			or: e.VORPS, and: e.VANDPS, cmp: e.VCMPPS, blend: e.VBLENDVPS, convert: e.VCVTSI2SSQ,
-			nan:       func() reg.VecVirtual { return e.doubles(nan32) },
-			broadcast: e.VBROADCASTSS,
-		},
-	} {
+	for _, p := range []precision{e.binary64(), e.binary32()} {
 		e.binary("sum"+p.name, "a[i] + b[i]", 8, func() lane { return e.arithmetic(p, p.add) })
 		e.binary("prod"+p.name, "a[i] * b[i]", 8, func() lane { return e.arithmetic(p, p.mul) })
 		e.binary("min"+p.name, "min(a[i], b[i])", 4, func() lane { return e.extreme(p, p.min, p.or) })
@@ -82,13 +87,20 @@ func (e *emitter) canonical(p precision, nan, x reg.VecVirtual) reg.VecVirtual {
 	return x
 }
 
-// extreme is minimum or maximum of IEEE 754-2019. The instruction returns its second operand if
+// extreme is minimum or maximum of two vectors in memory.
+func (e *emitter) extreme(p precision, instruction, combine func(...operand.Op)) lane {
+	extreme := e.extremeOf(p, instruction, combine)
+	return func(s ...operand.Mem) reg.VecVirtual { return extreme(e.load(s[0]), e.load(s[1])) }
+}
+
+// extremeOf is minimum or maximum of IEEE 754-2019. The instruction returns its second operand if
 // both are zeros, so it runs both ways: the two results differ in the signs of zeros only, and
 // combining them (or for minimum, and for maximum) leaves the right sign.
-func (e *emitter) extreme(p precision, instruction, combine func(...operand.Op)) lane {
+func (e *emitter) extremeOf(
+	p precision, instruction, combine func(...operand.Op),
+) func(a, b reg.VecVirtual) reg.VecVirtual {
 	nan := p.nan()
-	return func(s ...operand.Mem) reg.VecVirtual {
-		a, b := e.load(s[0]), e.load(s[1])
+	return func(a, b reg.VecVirtual) reg.VecVirtual {
 		x, y := e.YMM(), e.YMM()
 		instruction(b, a, x)
 		instruction(a, b, y)

@@ -113,11 +113,12 @@ func (e *emitter) widenBF16() func(m operand.Mem) (even, odd reg.VecVirtual) {
 	}
 }
 
-// narrowBF16 returns what rounds to nearest, ties to even, and joins even and odd elements. NaN is
-// made canonical first: rounding it as a number could carry into the sign.
-func (e *emitter) narrowBF16() func(even, odd reg.VecVirtual) reg.VecVirtual {
+// roundBF16 returns what rounds the upper half of each element to nearest, ties to even, and leaves
+// the lower half undefined. NaN is made canonical first: rounding it as a number could carry into
+// the sign.
+func (e *emitter) roundBF16() func(x reg.VecVirtual) {
 	nan, one, below := e.doubles(nan32), e.doubles(1), e.doubles(0x7FFF)
-	round := func(x reg.VecVirtual) {
+	return func(x reg.VecVirtual) {
 		mask, last := e.YMM(), e.YMM()
 		e.VCMPPS(unordered, x, x, mask)
 		e.VBLENDVPS(mask, nan, x, x)
@@ -126,6 +127,11 @@ func (e *emitter) narrowBF16() func(even, odd reg.VecVirtual) reg.VecVirtual {
 		e.VPADDD(below, x, x)
 		e.VPADDD(last, x, x)
 	}
+}
+
+// narrowBF16 returns what rounds and joins even and odd elements.
+func (e *emitter) narrowBF16() func(even, odd reg.VecVirtual) reg.VecVirtual {
+	round := e.roundBF16()
 	return func(even, odd reg.VecVirtual) reg.VecVirtual {
 		round(even)
 		round(odd)

@@ -92,7 +92,15 @@ func (e *emitter) loop(
 	lastAt := e.GP64()
 	e.LEAQ(operand.Mem{Base: dst, Index: n, Scale: 1, Disp: -width}, lastAt)
 
-	e.turns("blocks", dst, sources, n, unroll*width, func() {
+	advance := func(bytes int) {
+		e.ADDQ(operand.U32(bytes), dst)
+		for _, s := range sources {
+			if s != dst {
+				e.ADDQ(operand.U32(bytes), s)
+			}
+		}
+	}
+	e.turns("blocks", n, unroll*width, func() {
 		var results []reg.VecVirtual
 		for i := range unroll {
 			results = append(results, f(at(i*width)...))
@@ -100,9 +108,11 @@ func (e *emitter) loop(
 		for i, r := range results {
 			e.VMOVDQU(r, operand.Mem{Base: dst, Disp: i * width})
 		}
+		advance(unroll * width)
 	})
-	e.turns("vectors", dst, sources, n, width, func() {
+	e.turns("vectors", n, width, func() {
 		e.VMOVDQU(f(at(0)...), operand.Mem{Base: dst})
+		advance(width)
 	})
 
 	e.VMOVDQU(last, operand.Mem{Base: lastAt})
@@ -110,21 +120,13 @@ func (e *emitter) loop(
 	e.RET()
 }
 
-// turns emits body as often as step bytes fit into n, moving all pointers on, and leaves the rest
+// turns emits body, which moves the pointers on, as often as step fits into n, and leaves the rest
 // in n.
-func (e *emitter) turns(
-	label string, dst reg.Register, sources []reg.Register, n reg.Register, step int, body func(),
-) {
+func (e *emitter) turns(label string, n reg.Register, step int, body func()) {
 	e.SUBQ(operand.U32(step), n)
 	e.JB(operand.LabelRef(label + "_done"))
 	e.Label(label)
 	body()
-	e.ADDQ(operand.U32(step), dst)
-	for _, s := range sources {
-		if s != dst {
-			e.ADDQ(operand.U32(step), s)
-		}
-	}
 	e.SUBQ(operand.U32(step), n)
 	e.JAE(operand.LabelRef(label))
 	e.Label(label + "_done")

@@ -43,6 +43,7 @@ func generate() (assembly, stubs []byte, err error) {
 	e.integers()
 	e.floats()
 	e.halves()
+	e.wires()
 	file, err := e.Result()
 	if err != nil {
 		return nil, nil, fmt.Errorf("building: %w", err)

@@ -60,8 +60,9 @@ type endpoint struct {
 }
 
 var (
-	_ transport.Endpoint = (*endpoint)(nil)
-	_ transport.Chooser  = (*endpoint)(nil)
+	_ transport.Endpoint  = (*endpoint)(nil)
+	_ transport.Chooser   = (*endpoint)(nil)
+	_ transport.Allocator = (*endpoint)(nil)
 )
 
 // encode puts the addresses of both after each other, each with its length (2 bytes, little-endian)
@@ -182,8 +183,24 @@ func (e *endpoint) warn(peer int, err error) {
 	if e.warned.Swap(true) {
 		level = slog.LevelDebug
 	}
-	e.log.Log(context.Background(), level, "auto: no shared memory with a rank of this host: it goes by "+
-		e.names[1], "rank", e.rank, "peer", peer, "error", err)
+	text := "auto: no shared memory with a rank of this host: it goes by " + e.names[1]
+	e.log.Log(context.Background(), level, text, "rank", e.rank, "peer", peer, "error", err)
+}
+
+// Alloc returns memory that ranks of this host can see, where there is shared memory.
+func (e *endpoint) Alloc(n int) ([]byte, error) {
+	special, ok := e.near.(transport.Allocator)
+	if !ok {
+		return nil, errNoneHere
+	}
+	return special.Alloc(n)
+}
+
+// Free takes memory of Alloc back.
+func (e *endpoint) Free(b []byte) {
+	if special, ok := e.near.(transport.Allocator); ok {
+		special.Free(b)
+	}
 }
 
 // Accept returns a link that a peer has opened by either driver.

@@ -81,7 +81,8 @@ func TestWhatIsChosenAndWhy(t *testing.T) {
 			`msg="auto: connected" rank=0 peer=1 driver=zmq why="it is on another host`,
 		}},
 		{"none here", poor, newAuto(), "here", "zmq unix", []string{
-			`level=WARN msg="auto: no shared memory: all links go by zmq" rank=0 error="no memory to be had"`,
+			`level=WARN msg="auto: no shared memory: all links go by zmq" rank=0 ` +
+				`error="no memory to be had"`,
 			`driver=zmq why="this rank has no shared memory"`,
 		}},
 		{"none there", newAuto(), poor, "here", "zmq unix", []string{
@@ -160,10 +161,45 @@ func TestMemoryIsShort(t *testing.T) {
 		}
 	}
 	const says = `msg="auto: no shared memory with a rank of this host: it goes by zmq"`
-	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), says) ||
-		!strings.Contains(log.String(), "raise the memory limit") {
-		t.Errorf("%d warnings in\n%s", n, log.String())
+	text := log.String()
+	if n := strings.Count(text, "level=WARN"); n != 1 || !strings.Contains(text, says) ||
+		!strings.Contains(text, "raise the memory limit") {
+		t.Errorf("%d warnings in\n%s", n, text)
 	}
+}
+
+// The driver auto tells how it would reach a peer before it does.
+func ExampleLookup_auto() {
+	ctx := context.Background()
+	driver, err := Lookup("auto")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	here, err := driver.Open(ctx, transport.Config{Rank: 0, Size: 3, HostID: "a host"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer here.Close()
+	for rank, host := range []string{1: "a host", 2: "another one"} {
+		if rank == 0 {
+			continue
+		}
+		peer, err := driver.Open(ctx, transport.Config{Rank: rank, Size: 3, HostID: host})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		by, why := here.(transport.Chooser).Choose(peer.Addresses())
+		fmt.Printf("rank %d by %s: %s\n", rank, by, why)
+		if err := peer.Close(); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// rank 1 by shm: same host: shared memory
+	// rank 2 by zmq: it is on another host, or in another network namespace
 }
 
 // TestDialOfAnEndedRank: the error tells of both ways.

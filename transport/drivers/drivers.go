@@ -1,8 +1,3 @@
-// Package drivers names the drivers that reach other processes, for the one place where a user
-// chooses by name.
-//
-// It imports package transport and each driver; nothing else imports a driver by its path. Package
-// inproc is not among them: its ranks share a Network, which has no name.
 package drivers
 
 import (

@@ -30,28 +30,12 @@ func (b *bell) send() {
 	if b.theirs.parked.Swap(0) == 0 || b.fd < 0 {
 		return
 	}
-	one := [1]byte{1}
+	one := [1]byte{mailWake}
 	for {
 		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(b.fd), uintptr(unsafe.Pointer(&one)),
 			1, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		if errno != unix.EINTR {
 			return
 		}
-	}
-}
-
-// hear takes the bytes that have come, false when the socket has ended.
-func hear(fd int) bool {
-	var bytes [64]byte
-	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&bytes)),
-			uintptr(len(bytes)), unix.MSG_DONTWAIT, 0, 0)
-		switch {
-		case errno == unix.EINTR:
-			continue
-		case errno == unix.EAGAIN:
-			return true
-		}
-		return errno == 0 && int(n) > 0
 	}
 }

@@ -10,9 +10,11 @@
 //
 //	control page  for each end, on cache lines of its own:
 //	                 0  parked (4): what the other end should wake it for   4  closed in order (4)
-//	               128  frames taken (8)   136  stream taken (8)
-//	               256  stream filled (8)
+//	               128  frames taken (8)   136  stream taken (8)   144  references done with (8)
+//	               256  stream filled (8)  264  messages about memory (4)
+//	               384  64 numbers of memory of the other end that is mapped (4 each)
 //	lines         256 lines of 64 bytes, for each direction: a line is a frame
+//	references    64 of 64 bytes, for each direction
 //	small rings   64 KiB, for each direction
 //	stream rings  128 KiB to 1 MiB, for each direction
 //
@@ -20,8 +22,9 @@
 //
 //	 0  stamp: the lap, from 1 (4)   4  form (1)   5  kind (1)   6  flags (2)
 //	 8  sequence number (8)   16  step (4)   20  length (4)   24  credit (4)   28  checksum (4)
-//	32  form 0: epoch (4), communicator (4), fingerprint (24)
-//	    form 1: these are as in the last line of form 0; a payload of at most 32 bytes
+//	32  bit 0 of the form is 0: epoch (4), communicator (4), fingerprint (24)
+//	                   it is 1: these are as in the last line of 0; a payload of at most 32 bytes
+//	    bit 1: the payload is where the next reference says
 //
 // So a frame of a few elements arrives as one cache line, in repeated calls. Another payload of at
 // most 4 KiB is in the small ring before its line is written, in one stretch that begins at a
@@ -30,12 +33,30 @@
 // reduced without another copy. Both ends count the positions themselves. What an end has taken it
 // says when that is a quarter of a ring, and when it has nothing more to do.
 //
-// A payload is copied into the ring and out of it, or reduced out of it, by two processes at the
-// same time. process_vm_readv copies it once, but nothing can be reduced out of what it has not
-// copied. Measured one way on a loaded machine with two cores, the rings were faster for large
-// streams with both ends busy (64 MiB in 13 to 15 ms, against 23 to 28), process_vm_readv for
-// payloads that the caches hold (64 KiB to 4 MiB). How they compare on an idle machine is open
-// (BenchmarkReadv).
+// # Memory of Alloc
+//
+// A payload of 32 KiB or more in memory of Alloc is not copied at all: Peek shows the other end's own
+// memory, Read copies once. Such memory, a region, is a memory file, too, mapped over memory of the Go
+// heap, so that the garbage collector looks after it and no pointer can outlive it: what is freed has
+// ordinary memory put in its place. A link offers a region over the socket when it first sends a
+// payload of it, which is copied still; the other end maps it, for reading, and says so in the control
+// page. From then on a frame is a line and a reference: 64 places and offsets of one or two pieces.
+// The lend ends when the receiver has taken the last byte. 64 regions of each end are mapped at a time,
+// those used last; one that was freed is unmapped when both ends have come by.
+//
+// Reclaim must not wait for a receiver that may be in the middle of the memory. It maps the pages of
+// the payload anew, at the same address and with the same bytes, but privately: what this process
+// writes from now on goes to copies of its own, and the receiver goes on seeing the old bytes. Those
+// pages are ordinary memory afterwards.
+//
+// # Other memory
+//
+// Another payload is copied into the ring and out of it, or reduced out of it, by two processes at the
+// same time. process_vm_readv copies it once, but the sender's memory then stays lent, and nothing can
+// be reduced out of what was not copied. One way on a busy machine with two cores it moved 15 GB/s
+// where the rings moved 4 to 6, for payloads that caches hold (128 to 512 KiB), and as much as they for
+// larger ones (4.5 and 4.0 GB/s at 4 MiB; BenchmarkReadv). An all-reduce of 64 MiB by two ranks takes
+// 13 ms through the rings; 64 MiB read by process_vm_readv would alone take as long.
 //
 // What it promises besides the contract of package transport:
 //
@@ -45,7 +66,8 @@
 //   - The other end can write to all of the segment at any time. What is read there is checked
 //     before it is used; what an end decides by, it keeps in memory of its own. So the other end
 //     can break the link and send nonsense, and no more.
-//   - All memory is there when the link is: there is one error, at Dial, when it is short.
+//   - All memory of a link is there when the link is: there is one error, at Dial, when it is short.
+//     Memory of Alloc that the other end can't map is copied, and the log says so.
 //
 // It imports transport and golang.org/x/sys/unix. Communicators, collectives and how ranks find
 // each other never enter it. It works on Linux; elsewhere Open fails.

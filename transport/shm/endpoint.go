@@ -36,6 +36,8 @@ type endpoint struct {
 	closed   sync.Once
 	err      error // of Close
 
+	regions regions
+
 	turn    sync.Mutex
 	links   []*link
 	wake    *wakeup
@@ -47,7 +49,10 @@ type endpoint struct {
 	dialled  []*link      // that Wait has not seen yet: who dials must not need the turn
 }
 
-var _ transport.Endpoint = (*endpoint)(nil)
+var (
+	_ transport.Endpoint  = (*endpoint)(nil)
+	_ transport.Allocator = (*endpoint)(nil)
+)
 
 // Open attaches a rank: it listens, and takes connections from now on. The error is a
 // *transport.LinkError.
@@ -169,7 +174,7 @@ func (e *endpoint) link(c *net.UnixConn, seg segment, peer int, name string) (*l
 		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, address: name,
 		text: fmt.Sprintf("shm of %d KiB, rank %d, rank %d at %s", len(seg.mem)>>10, e.c.Rank, peer,
 			name),
-		onClose: e.forget,
+		onClose: e.forget, regions: &e.regions, log: e.log,
 	}), nil
 }
 
@@ -215,6 +220,7 @@ func (e *endpoint) close() error {
 	for _, l := range slices.Concat(unclaimed, e.links) {
 		errs = append(errs, l.close())
 	}
+	e.regions.close()
 	errs = append(errs, e.wake.close())
 	return errors.Join(errs...)
 }

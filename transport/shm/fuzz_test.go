@@ -16,6 +16,7 @@ import (
 type hostile struct {
 	t       *testing.T
 	good    *link
+	bad     *link  // the other end, for what it does in order
 	mem     []byte // the other end's mapping
 	text    []byte
 	payload []byte
@@ -52,7 +53,7 @@ func (f *hostile) spot() int {
 
 func (f *hostile) step() {
 	l := f.good
-	switch f.byte() % 9 {
+	switch f.byte() % 11 {
 	case 0: // any bytes anywhere
 		at := f.spot()
 		n := min(int(f.byte()), len(f.text), len(f.mem)-at)
@@ -61,7 +62,7 @@ func (f *hostile) step() {
 		f.frames = 0
 	case 1: // a line that looks good
 		at := controlBytes + int(l.in.begun%lines)*lineBytes
-		word := uint64(stampOf(l.in.begun)) | uint64(f.byte()%3)<<32 | uint64(f.byte()%6)<<40
+		word := uint64(stampOf(l.in.begun)) | uint64(f.byte()%6)<<32 | uint64(f.byte()%6)<<40
 		binary.NativeEndian.PutUint64(f.mem[at:], word)
 		binary.NativeEndian.PutUint32(f.mem[at+20:], uint32(f.number())>>(f.byte()%32))
 		f.frames = 0
@@ -90,9 +91,20 @@ func (f *hostile) step() {
 		l.announce()
 		_ = l.fresh()
 		l.seg.mine.parked.Store(0)
-		if !hear(l.fd) {
+		if !l.hear() && l.mail.err == nil {
 			f.t.Fatal("the socket has ended")
 		}
+	case 9: // a reference, to the memory that it has mapped or to none
+		ref := &l.in.way.refs[l.in.far.begun%references]
+		bad := &f.bad.out.refs[l.in.far.begun%references] // the same, where it can be written
+		*bad = *ref
+		bad.place[f.byte()%2] = uint32(f.byte() % 66)
+		bad.at[f.byte()%2] = uint64(f.number()) >> (f.byte() % 32) << (f.byte() % 40)
+		bad.first = uint32(f.number()) >> (f.byte() % 32)
+	case 10:
+		n := min(int(f.byte()%20), len(f.text))
+		f.bad.post(f.text[:n], -1)
+		f.text = f.text[n:]
 	}
 }
 
@@ -129,11 +141,15 @@ func FuzzRing(f *testing.F) {
 	f.Add([]byte{1, 0, 1, 255, 255, 255, 255, 8, 5, 7, 0, 0, 0, 0, 6, 255, 0, 0, 0, 5})
 	f.Add([]byte{3, 1, 0, 0, 0, 2, 0, 0, 4, 2, 0, 255, 255, 255, 255, 0, 4, 3, 1, 0, 0, 0, 2, 0, 0})
 	f.Add([]byte{1, 0, 1, 0, 0, 16, 0, 0, 2, 2, 0, 255, 1, 0, 0, 5, 7, 9, 0, 0, 0, 5, 7, 9, 0, 0, 0})
+	f.Add([]byte{9, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 1, 0, 1, 0, 0, 0, 5, 7, 8, 7})
+	f.Add([]byte{10, 5, 3, 0, 0, 0, 1, 8, 10, 3, 0, 0, 0, 8, 5, 7})
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p := newPair(t, 1<<18)
 		h := &hostile{
-			t: t, good: p.ends[1], mem: p.ends[0].seg.mem, text: text, payload: make([]byte, 1<<18),
+			t: t, good: p.ends[1], bad: p.ends[0], mem: p.ends[0].seg.mem, text: text,
+			payload: make([]byte, 1<<18),
 		}
+		p.known(t, p.alloc(t, 0, 1<<17))
 		for len(h.text) > 0 {
 			h.step()
 		}
@@ -157,7 +173,7 @@ func TestPeerEndsWhileItsMemoryIsUsed(t *testing.T) {
 	if err := unix.Shutdown(a.fd, unix.SHUT_RDWR); err != nil {
 		t.Fatal(err)
 	}
-	b.ended = !hear(b.fd)
+	b.ended = !b.hear()
 	if h, got := get(t, b); h.Seq != 1 || string(got) != string(payload) {
 		t.Fatalf("the whole frame is lost: %+v", h)
 	}

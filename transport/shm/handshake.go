@@ -26,13 +26,13 @@ import (
 // Numbers are in the order of the machine, which both ends run on.
 const (
 	offerMagic    = "TUTTISHM"
-	layoutVersion = 1
+	layoutVersion = 2
 	offerBytes    = 16
 	accepted      = 'y'
 )
 
 // handshakeTime is what a handshake may take.
-const handshakeTime = 5 * time.Second
+const handshakeTime = 20 * time.Second
 
 // offer makes the segment of a link and passes it to the other end.
 func offer(c *net.UnixConn, stream int) (segment, error) {
@@ -71,7 +71,7 @@ func accept(c *net.UnixConn) (segment, error) {
 	stream, err := checkOffer(b)
 	var mem []byte
 	if err == nil {
-		mem, err = openMemory(fd, segmentBytes(stream))
+		mem, err = openMemory(fd, segmentBytes(stream), unix.PROT_READ|unix.PROT_WRITE)
 	}
 	if err = errors.Join(err, unix.Close(fd)); err != nil {
 		return segment{}, err

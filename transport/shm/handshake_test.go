@@ -82,12 +82,13 @@ func TestHostileOffers(t *testing.T) {
 		"may shrink":     {good, one(size, unix.F_SEAL_GROW), "not sealed"},
 		"too short":      {good, one(size-1, resize), "bytes, want memory of"},
 		"empty":          {good, one(0, resize), "bytes, want memory of"},
+		"sparse":         {good, whole, "blocks are there"},
 		"a pipe":         {good, pipe, "a file of mode"},
-		"another magic":  {offerOf("TUTTISHN", 1, streamMin), whole, "the offer begins with"},
-		"next version":   {offerOf(offerMagic, 2, streamMin), whole, "the offer begins with"},
-		"no stream":      {offerOf(offerMagic, 1, 0), whole, "a stream ring of 0 bytes"},
-		"huge stream":    {offerOf(offerMagic, 1, 1<<31), whole, "a stream ring of 2147483648 bytes"},
-		"crooked stream": {offerOf(offerMagic, 1, streamMin+1), whole, "a stream ring of"},
+		"another magic":  {offerOf("TUTTISHN", layoutVersion, streamMin), whole, "the offer begins with"},
+		"next version":   {offerOf(offerMagic, layoutVersion+1, streamMin), whole, "the offer begins with"},
+		"no stream":      {offerOf(offerMagic, layoutVersion, 0), whole, "a stream ring of 0 bytes"},
+		"huge stream":    {offerOf(offerMagic, layoutVersion, 1<<31), whole, "a stream ring of 2147483648 bytes"},
+		"crooked stream": {offerOf(offerMagic, layoutVersion, streamMin+1), whole, "a stream ring of"},
 		"cut":            {good[:9], whole, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,7 +24,11 @@ const (
 	streamTotal = 8 << 20
 
 	controlBytes = 4096
-	endBytes     = 512 // of the control page, for each end
+	endBytes     = 1024 // of the control page, for each end
+
+	// references is how many frames of one direction the other end may be reading where they lie.
+	references     = 64
+	referenceBytes = 64
 )
 
 // streamBytes is the size of the stream ring of the links of a job.
@@ -38,9 +42,9 @@ func streamBytes(ranks int) int {
 
 // segmentBytes is the size of a segment:
 //
-//	control page | lines, both ways | small rings, both ways | stream rings, both ways
+//	control page | lines | references | small rings | stream rings, each for both ways
 func segmentBytes(stream int) int {
-	return controlBytes + 2*(lines*lineBytes+smallBytes+stream)
+	return controlBytes + 2*(lines*lineBytes+references*referenceBytes+smallBytes+stream)
 }
 
 // shared is what one end tells the other, on cache lines that only it writes, but for parked. They
@@ -51,9 +55,13 @@ type shared struct {
 	_      [2*lineBytes - 8]byte
 	frames atomic.Uint64 // how many of the other end's frames are taken
 	stream atomic.Uint64 // up to where the other end's stream is taken
-	_      [2*lineBytes - 16]byte
+	refs   atomic.Uint64 // how many of the other end's references are done with
+	_      [2*lineBytes - 24]byte
 	filled atomic.Uint64 // up to where this end's stream is filled
-	_      [2*lineBytes - 8]byte
+	mail   atomic.Uint32 // how many messages about memory this end has put into the socket
+	_      [2*lineBytes - 12]byte
+	// mapped has, for each place, the number of the other end's memory that this end has mapped there.
+	mapped [places]atomic.Uint32
 }
 
 // The bits of shared.parked.
@@ -80,12 +88,22 @@ type line struct {
 
 const restBytes = 32
 
-// The forms of a line.
+// The forms of a line: bits.
 const (
-	formFull = iota
-	formSame
+	formFull = 0
+	formSame = 1 << (iota - 1) // epoch, communicator and fingerprint are as in the last full line
+	formLent                   // the payload is where the next reference says
 	forms
 )
+
+// reference says where the payload of a frame lies, in one or two pieces. The receiver copies it
+// before it looks at it.
+type reference struct {
+	at    [2]uint64 // offset in the memory
+	place [2]uint32 // which of the memories that the other end has mapped
+	first uint32    // length of the first piece; the second one has the rest of the payload
+	_     [referenceBytes - 28]byte
+}
 
 // stampOf is the stamp of the n-th frame of a direction. Every line is stamped on every lap, so it
 // is enough that two laps after each other differ.
@@ -103,6 +121,7 @@ type segment struct {
 // half is one direction.
 type half struct {
 	lines  *[lines]line
+	refs   *[references]reference
 	small  []byte
 	stream []byte
 }
@@ -118,6 +137,10 @@ func view(mem []byte, stream, end int) segment {
 	var ways [2]half
 	for i := range ways {
 		ways[i].lines = (*[lines]line)(unsafe.Pointer(unsafe.SliceData(cut(lines * lineBytes))))
+	}
+	for i := range ways {
+		b := cut(references * referenceBytes)
+		ways[i].refs = (*[references]reference)(unsafe.Pointer(unsafe.SliceData(b)))
 	}
 	for i := range ways {
 		ways[i].small = cut(smallBytes)

@@ -5,6 +5,7 @@ package shm
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 
@@ -26,6 +27,7 @@ type link struct {
 	fd         int
 	pollAt     int // where the socket is among the descriptors of the Wait under way; -1 for nowhere
 	seg        segment
+	regions    *regions // what this end may show the other one
 	in         receiver
 	out        sender
 	inErr      error // what Next, Read and Peek return
@@ -34,7 +36,11 @@ type link struct {
 	closed     bool
 	shown      bool // Peek's memory may be in use
 	idle       uint // calls of Next that found nothing
+	maps       *mappings
 	unmap      runtime.Cleanup
+	mail       mailbox
+	heard      uint32 // how many messages about memory hear has been asked for
+	log        *slog.Logger
 	onClose    func(*link)
 }
 
@@ -44,10 +50,12 @@ var _ transport.Link = (*link)(nil)
 func newLink(fd int, seg segment, l link) *link {
 	l.fd, l.seg, l.pollAt = fd, seg, -1
 	b := bell{fd: fd, theirs: seg.theirs}
+	l.maps = &mappings{link: seg.mem}
 	l.in = receiver{way: seg.in, mine: seg.mine, bell: b, maxPayload: l.maxPayload}
-	l.out = sender{half: seg.out, mine: seg.mine, bell: b}
+	l.in.far.mappings = l.maps
+	l.out = sender{half: seg.out, mine: seg.mine, bell: b, lender: lender{regions: l.regions}}
 	p := &l
-	p.unmap = runtime.AddCleanup(p, release, seg.mem)
+	p.unmap = runtime.AddCleanup(p, (*mappings).release, l.maps)
 	return p
 }
 
@@ -72,7 +80,7 @@ func (l *link) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 		l.turn.Unlock()
 		return false, l.outErr
 	}
-	taken := l.out.send(h, pieces)
+	taken := l.send(h, pieces)
 	err := l.checkOut()
 	l.turn.Unlock()
 	return taken, err
@@ -118,6 +126,10 @@ func (l *link) next() (*transport.Header, error) {
 	h, err := l.in.next()
 	if err == nil && h != nil {
 		if !l.ended {
+			// A payload that was copied: perhaps it could be read where it lies.
+			if l.in.streams() && l.seg.theirs.mail.Load() != l.heard {
+				l.ended = !l.hear()
+			}
 			return h, nil
 		}
 		if err = l.cut(); err == nil {
@@ -128,7 +140,7 @@ func (l *link) next() (*transport.Header, error) {
 		return nil, l.checkIn(err)
 	}
 	if l.idle++; l.idle%lookAtSocket == 0 && !l.ended {
-		l.ended = !hear(l.fd)
+		l.ended = !l.hear()
 	}
 	if l.ended && !l.in.arrived() {
 		return nil, l.checkIn(l.lost())
@@ -138,7 +150,7 @@ func (l *link) next() (*transport.Header, error) {
 
 // cut returns the error of a head frame the rest of which will never come.
 func (l *link) cut() error {
-	if !l.ended || l.in.left == 0 || l.in.body != nil {
+	if !l.ended || !l.in.streams() {
 		return nil
 	}
 	if b, err := l.in.window(); err != nil || len(b) > 0 {
@@ -206,7 +218,7 @@ func (l *link) returned() {
 // leave unmaps the segment.
 func (l *link) leave() {
 	l.unmap.Stop()
-	release(l.seg.mem)
+	l.maps.release()
 	l.seg, l.in.way, l.out.half = segment{}, half{}, half{}
 }
 
@@ -215,6 +227,9 @@ var errEnded = errors.New("connection lost: the process at the other end has end
 
 // lost tells why nothing comes any more.
 func (l *link) lost() error {
+	if l.mail.err != nil {
+		return l.mail.err
+	}
 	if l.seg.theirs.closed.Load() != 0 {
 		return transport.ErrClosed
 	}
@@ -269,9 +284,11 @@ func (l *link) close() error {
 	if l.out.busy {
 		l.out.push()
 	}
+	l.out.recall() // what is out can be read after this end has gone
 	l.in.tell()
 	l.seg.mine.closed.Store(1)
 	err := unix.Close(l.fd)
+	l.mail.close()
 	l.fd, l.in.bell.fd, l.out.bell.fd = -1, -1, -1
 	l.out.fail(transport.ErrClosed)
 	l.in.reported = true

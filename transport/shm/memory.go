@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,13 +19,25 @@ const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 // process that has it, whatever ends that. All of it is there from the start, so that none can be
 // found missing later, and no page has to be made on the way of a frame.
 func createMemory(bytes int) (fd int, mem []byte, err error) {
+	if fd, err = createFile("tutti", bytes); err != nil {
+		return -1, nil, err
+	}
+	mem, err = mapMemory(fd, bytes, unix.PROT_READ|unix.PROT_WRITE)
+	if err != nil {
+		return -1, nil, errors.Join(err, unix.Close(fd))
+	}
+	return fd, mem, nil
+}
+
+// createFile is createMemory without a mapping.
+func createFile(name string, bytes int) (fd int, err error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	fd, err = unix.MemfdCreate("tutti", flags|unix.MFD_NOEXEC_SEAL)
+	fd, err = unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
 	if err == unix.EINVAL { // a system before Linux 6.3
-		fd, err = unix.MemfdCreate("tutti", flags)
+		fd, err = unix.MemfdCreate(name, flags)
 	}
 	if err != nil {
-		return -1, nil, os.NewSyscallError("memfd_create", err)
+		return -1, os.NewSyscallError("memfd_create", err)
 	}
 	for _, step := range []struct {
 		name string
@@ -38,21 +51,17 @@ func createMemory(bytes int) (fd int, mem []byte, err error) {
 		}},
 	} {
 		if err := step.do(); err != nil {
-			return -1, nil, errors.Join(
+			return -1, errors.Join(
 				fmt.Errorf("%d bytes of memory to share: %w", bytes, os.NewSyscallError(step.name, err)),
 				unix.Close(fd),
 			)
 		}
 	}
-	mem, err = mapMemory(fd, bytes)
-	if err != nil {
-		return -1, nil, errors.Join(err, unix.Close(fd))
-	}
-	return fd, mem, nil
+	return fd, nil
 }
 
-// openMemory maps the memory that another process has made, if it is what createMemory makes.
-func openMemory(fd, bytes int) ([]byte, error) {
+// openMemory maps the memory that another process has made, if it is what createFile makes.
+func openMemory(fd, bytes, prot int) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, os.NewSyscallError("fstat", err)
@@ -69,15 +78,17 @@ func openMemory(fd, bytes int) ([]byte, error) {
 	if want := unix.F_SEAL_SHRINK | unix.F_SEAL_GROW; got&want != want {
 		return nil, fmt.Errorf("%w: its size is not sealed (%#x)", errSegment, got)
 	}
-	return mapMemory(fd, bytes)
+	if st.Blocks < int64(bytes)/512 { // to map it would make what is missing, of any size
+		return nil, fmt.Errorf("%w: %d bytes of which %d blocks are there", errSegment, bytes, st.Blocks)
+	}
+	return mapMemory(fd, bytes, prot)
 }
 
-// errSegment is what the other end has passed as the memory of a link, and is none.
-var errSegment = errors.New("not the memory of a link")
+// errSegment is what the other end has passed as memory to share, and is none.
+var errSegment = errors.New("not memory to share")
 
-func mapMemory(fd, bytes int) ([]byte, error) {
-	mem, err := unix.Mmap(fd, 0, bytes, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_SHARED|unix.MAP_POPULATE)
+func mapMemory(fd, bytes, prot int) ([]byte, error) {
+	mem, err := unix.Mmap(fd, 0, bytes, prot, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
 		return nil, fmt.Errorf("%d bytes of memory to share: %w", bytes, os.NewSyscallError("mmap", err))
 	}
@@ -86,3 +97,19 @@ func mapMemory(fd, bytes int) ([]byte, error) {
 
 // release unmaps. It fails only for what is not mapped.
 func release(mem []byte) { _ = unix.Munmap(mem) }
+
+// mapOver puts a file, from at on, in the place of b, whole pages. It makes the call itself: the one of
+// package unix turns the address that comes back into a pointer, which the race detector's checks of
+// pointers take for one made of nothing.
+func mapOver(fd int, at int64, b []byte, flags int) error {
+	if flags&unix.MAP_SHARED != 0 {
+		flags |= unix.MAP_POPULATE
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_MMAP, uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), unix.PROT_READ|unix.PROT_WRITE, uintptr(flags|unix.MAP_FIXED), uintptr(fd),
+		uintptr(at))
+	if errno != 0 {
+		return os.NewSyscallError("mmap", errno)
+	}
+	return nil
+}

@@ -3,6 +3,7 @@
 package shm
 
 import (
+	"log/slog"
 	"sync"
 	"testing"
 
@@ -13,8 +14,9 @@ import (
 
 // pair is the two ends of a link without endpoints, each with a mapping of its own.
 type pair struct {
-	turn sync.Mutex
-	ends [2]*link
+	turn    sync.Mutex
+	regions [2]*regions
+	ends    [2]*link
 }
 
 func newPair(t testing.TB, maxPayload int) *pair {
@@ -23,7 +25,7 @@ func newPair(t testing.TB, maxPayload int) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := openMemory(fd, segmentBytes(streamMin))
+	again, err := openMemory(fd, segmentBytes(streamMin), unix.PROT_READ|unix.PROT_WRITE)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +38,10 @@ func newPair(t testing.TB, maxPayload int) *pair {
 	}
 	p := &pair{}
 	for i, m := range [][]byte{mem, again} {
+		p.regions[i] = &regions{}
 		p.ends[i] = newLink(fds[i], view(m, streamMin, i), link{
 			turn: &p.turn, rank: i, peer: 1 - i, maxPayload: maxPayload, address: "a pair",
+			regions: p.regions[i], log: slog.New(slog.DiscardHandler),
 		})
 	}
 	t.Cleanup(func() {

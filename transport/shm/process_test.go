@@ -63,6 +63,12 @@ func peer(how string) error {
 		}
 	}
 	buffer := make([]byte, 16<<20)
+	if lends, ok := strings.CutPrefix(how, "lending "); ok {
+		how = lends
+		if buffer, err = e.(transport.Allocator).Alloc(len(buffer)); err != nil {
+			return err
+		}
+	}
 	for i := range buffer {
 		buffer[i] = byte(i)
 	}
@@ -256,12 +262,12 @@ func leftovers(t *testing.T) string {
 	memory := 0
 	for _, fd := range fds {
 		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil &&
-			strings.HasPrefix(to, "/memfd:tutti") {
+			strings.HasPrefix(to, "/memfd:tutti ") {
 			memory++
 		}
 	}
 	return fmt.Sprintf("%d files, %d mappings, %d descriptors of memory", len(files),
-		strings.Count(string(maps), "/memfd:tutti"), memory)
+		strings.Count(string(maps), "/memfd:tutti "), memory)
 }
 
 // TestPeerKilledInTheMiddleOfATransfer: what had come can be read, then both directions break with
@@ -301,6 +307,71 @@ func TestPeerKilledInTheMiddleOfATransfer(t *testing.T) {
 	}
 	if after := leftovers(t); after != before {
 		t.Errorf("there was %s; there is %s", before, after)
+	}
+}
+
+// TestPeerKilledWhileItsMemoryIsRead: what was lent stays readable to the last byte, and nothing of the
+// memory is left after Close.
+func TestPeerKilledWhileItsMemoryIsRead(t *testing.T) {
+	const size = 1 << 20
+	p := start(t, fmt.Sprint("lending flood ", size))
+	s := dial(t, p)
+	buffer := make([]byte, size)
+	window := func() []byte {
+		for {
+			if h, err := s.link.Next(); err != nil {
+				t.Fatal(err)
+			} else if h != nil {
+				break
+			}
+			s.idle()
+		}
+		b, err := s.link.Peek()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	b := window()
+	for len(b) < size { // a copied frame shows less
+		if _, err := s.take(buffer); err != nil {
+			t.Fatal(err)
+		}
+		b = window()
+	}
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err == nil {
+		t.Fatal("the process has ended well")
+	}
+	for i, x := range b {
+		if x != byte(i) {
+			t.Fatalf("byte %d of a dead process's memory is %d", i, x)
+		}
+	}
+	s.link.Discard(size)
+	var err error
+	for frames := 0; err == nil; frames++ {
+		if _, err = s.take(buffer); frames > 1000 {
+			t.Fatal("a killed process sends on")
+		}
+	}
+	var e *transport.LinkError
+	if !errors.As(err, &e) || e.Peer != 1 || errors.Is(err, transport.ErrClosed) {
+		t.Errorf("the error of receiving is %T %v", err, err)
+	}
+	if err := s.link.Close(); err != nil {
+		t.Error(err)
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		if strings.Contains(line, "/memfd:tutti-alloc") && strings.Contains(line, " r--s ") {
+			t.Errorf("still mapped: %s", line)
+		}
 	}
 }
 

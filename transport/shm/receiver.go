@@ -33,6 +33,7 @@ type receiver struct {
 	left  int    // bytes of its payload that are not taken
 	body  []byte // these, when the payload came with the header; nil when it is in the stream
 	small bool   // body is in the small ring
+	far   borrower
 
 	err      error
 	reported bool
@@ -42,6 +43,7 @@ type receiver struct {
 func (r *receiver) fail(err error) error {
 	r.err, r.reported = err, true
 	r.has, r.left, r.body = false, 0, nil
+	r.far.lent, r.far.parts = false, [2][]byte{}
 	return err
 }
 
@@ -54,7 +56,7 @@ func (r *receiver) arrived() bool {
 func (r *receiver) next() (*transport.Header, error) {
 	if r.has {
 		if r.left > 0 {
-			if r.body == nil {
+			if r.streams() {
 				return &r.head, r.look()
 			}
 			return &r.head, nil
@@ -78,12 +80,12 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 	h.Seq, h.Step, h.Length, h.Credit, h.Checksum = l.seq, l.step, l.length, l.credit, l.checksum
 	r.rest = l.rest
 	if form >= forms {
-		return nil, r.fail(&transport.FrameError{Field: "form", Got: uint64(form), Want: "0 or 1"})
+		return nil, r.fail(&transport.FrameError{Field: "form", Got: uint64(form), Want: fmt.Sprint("less than ", forms)})
 	}
 	if err := h.Check(r.maxPayload); err != nil {
 		return nil, r.fail(err)
 	}
-	if form == formFull {
+	if form&formSame == 0 {
 		r.last.epoch = binary.NativeEndian.Uint32(r.rest[0:])
 		r.last.comm = binary.NativeEndian.Uint32(r.rest[4:])
 		copy(r.last.fingerprint[:], r.rest[8:])
@@ -92,6 +94,10 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 	r.begun++
 	r.has, r.left, r.body, r.small = true, int(h.Length), nil, false
 	switch {
+	case form&formLent != 0:
+		if err := r.borrow(); err != nil {
+			return nil, err
+		}
 	case r.left == 0:
 	case form == formSame && r.left <= restBytes:
 		r.body = r.rest[:r.left]
@@ -106,6 +112,9 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 	r.tellSome()
 	return h, nil
 }
+
+// streams tells whether the head frame has payload that is in the stream, or will be.
+func (r *receiver) streams() bool { return r.left > 0 && r.body == nil && !r.far.lent }
 
 // look asks how far the stream is filled.
 func (r *receiver) look() error {
@@ -122,7 +131,10 @@ func (r *receiver) look() error {
 
 // window is the head frame's payload that is at hand in one stretch.
 func (r *receiver) window() ([]byte, error) {
-	if r.left == 0 || r.body != nil {
+	if r.far.lent {
+		return r.far.part(), nil
+	}
+	if !r.streams() {
 		return r.body, nil
 	}
 	if err := r.look(); err != nil {
@@ -137,6 +149,12 @@ func (r *receiver) window() ([]byte, error) {
 // take counts n bytes of the head frame as taken.
 func (r *receiver) take(n int) {
 	r.left -= n
+	if r.far.lent {
+		if r.far.take(n); r.left == 0 {
+			r.giveBack()
+		}
+		return
+	}
 	if r.body != nil {
 		if r.body = r.body[n:]; r.left == 0 {
 			r.body = nil
@@ -215,7 +233,7 @@ func (r *receiver) fresh() bool {
 	case r.reported:
 		return false
 	case r.has && r.left > 0:
-		return r.body == nil && r.bell.theirs.filled.Load() != r.seen
+		return r.streams() && r.bell.theirs.filled.Load() != r.seen
 	}
 	return r.arrived()
 }

@@ -17,6 +17,7 @@ const stepBytes = 16 << 10
 // ones at most one is unfinished.
 type sender struct {
 	half
+	lender
 	mine *shared
 	bell bell
 
@@ -49,7 +50,8 @@ func identityOf(h *transport.Header) identity {
 }
 
 // send takes a frame, false when there is no room for it or an earlier one is unfinished.
-func (s *sender) send(h *transport.Header, pieces [2][]byte) bool {
+func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
+	s := &l.out
 	if s.busy {
 		s.push()
 	}
@@ -63,32 +65,33 @@ func (s *sender) send(h *transport.Header, pieces [2][]byte) bool {
 	length := int(h.Length)
 	id := identityOf(h)
 	same := id == s.last
-	l := &s.lines[s.taken%lines]
+	at := &s.lines[s.taken%lines]
 	word := uint64(stampOf(s.taken)) | uint64(h.Kind)<<40 | uint64(h.Flags)<<48
 	switch {
 	case same && length <= restBytes:
-		n := copy(l.rest[:], pieces[0])
-		copy(l.rest[n:], pieces[1])
+		n := copy(at.rest[:], pieces[0])
+		copy(at.rest[n:], pieces[1])
 	case length > 0 && length <= inlineBytes:
 		if !s.putSmall(length, pieces) {
 			s.short = true
 			return false
 		}
+	case length > 0 && l.lend(length, pieces):
+		word |= formLent << 32
 	case length > 0:
 		s.parts, s.busy, s.owned = pieces, true, false
 	}
 	if same {
 		word |= formSame << 32
 	} else {
-		word |= formFull << 32
-		binary.NativeEndian.PutUint32(l.rest[0:], h.Epoch)
-		binary.NativeEndian.PutUint32(l.rest[4:], h.Comm)
-		copy(l.rest[8:], h.Fingerprint[:])
+		binary.NativeEndian.PutUint32(at.rest[0:], h.Epoch)
+		binary.NativeEndian.PutUint32(at.rest[4:], h.Comm)
+		copy(at.rest[8:], h.Fingerprint[:])
 		s.last = id
 	}
-	l.seq, l.step, l.length, l.credit, l.checksum = h.Seq, h.Step, h.Length, h.Credit, h.Checksum
+	at.seq, at.step, at.length, at.credit, at.checksum = h.Seq, h.Step, h.Length, h.Credit, h.Checksum
 	s.ends[s.taken%lines] = s.smallAt
-	l.word.Store(word)
+	at.word.Store(word)
 	s.bell.ring(parkedForFrames)
 	s.taken++
 	s.short = false
@@ -177,6 +180,12 @@ func (s *sender) push() {
 
 // done counts the frames whose memory is the caller's again.
 func (s *sender) done() uint64 {
+	if s.put != s.back {
+		s.settle()
+		if frame, out := s.oldest(); out {
+			return frame
+		}
+	}
 	if s.busy && !s.owned {
 		return s.taken - 1
 	}
@@ -185,6 +194,7 @@ func (s *sender) done() uint64 {
 
 // reclaim copies what is unfinished.
 func (s *sender) reclaim() {
+	s.recall()
 	if !s.busy || s.owned {
 		return
 	}
@@ -201,13 +211,14 @@ func (s *sender) fail(err error) {
 	}
 	s.parts = [2][]byte{}
 	s.busy = false
+	s.lent, s.back = [references]lending{}, s.put
 }
 
 // wanting tells whether the sender would go on if the other end took something.
-func (s *sender) wanting() bool { return s.err == nil && (s.busy || s.short) }
+func (s *sender) wanting() bool { return s.err == nil && (s.busy || s.short || s.put != s.back) }
 
 // fresh tells whether there is room that send and push have not been asked to use.
 func (s *sender) fresh() bool {
-	return s.busy && s.bell.theirs.stream.Load() != s.freed ||
+	return s.put != s.back && s.bell.theirs.refs.Load() != s.back || s.busy && s.bell.theirs.stream.Load() != s.freed ||
 		s.short && s.bell.theirs.frames.Load() != s.gone
 }

@@ -47,9 +47,27 @@ func opener(secret string, maxPayload int) transporttest.Open {
 	}
 }
 
+// plain is an endpoint without memory of its own.
+type plain struct{ transport.Endpoint }
+
+// hidden hides the memory of endpoints.
+func hidden(open transporttest.Open) transporttest.Open {
+	return func(t *testing.T, ranks int) []transport.Endpoint {
+		t.Helper()
+		eps := open(t, ranks)
+		for i, e := range eps {
+			eps[i] = plain{e}
+		}
+		return eps
+	}
+}
+
 // raw connects to the endpoint as a stranger does.
 func raw(t *testing.T, e transport.Endpoint) net.Conn {
 	t.Helper()
+	if p, ok := e.(plain); ok {
+		e = p.Endpoint
+	}
 	c, err := net.Dial("unix", shm.ListensAt(e))
 	if err != nil {
 		t.Fatal(err)
@@ -61,12 +79,18 @@ func TestConformance(t *testing.T) {
 	for _, c := range []struct {
 		name, secret string
 		maxPayload   int
+		hidden       bool
 	}{
-		{"plain", "", 0},
-		{"with a secret and a small limit", "a secret of the job", 1 << 20},
+		{"memory of Alloc", "", 0, false},
+		{"other memory", "", 0, true},
+		{"with a secret and a small limit", "a secret of the job", 1 << 20, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			transporttest.Run(t, opener(c.secret, c.maxPayload), transporttest.Options{
+			open := opener(c.secret, c.maxPayload)
+			if c.hidden {
+				open = hidden(open)
+			}
+			transporttest.Run(t, open, transporttest.Options{
 				MaxPayload: c.maxPayload, Raw: raw, Greeting: hello(t),
 			})
 		})

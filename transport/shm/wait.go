@@ -122,7 +122,7 @@ func (e *endpoint) resume(fds []unix.PollFd) {
 		}
 		l.seg.mine.parked.Store(0)
 		if l.pollAt < len(fds) && fds[l.pollAt].Revents != 0 {
-			l.ended = !hear(l.fd)
+			l.ended = !l.hear()
 		}
 		l.pollAt = -1
 	}
@@ -134,6 +134,7 @@ func (l *link) announce() {
 	if l.inErr == nil {
 		l.in.tell()
 	}
+	l.tidy()
 	why := uint32(parkedForFrames)
 	if l.out.wanting() {
 		why |= parkedForRoom

@@ -91,7 +91,7 @@ func (s *suite) beside(t *testing.T) {
 	eps := s.open(t, 2)
 	p := connect(t, eps, 0, 1)
 	const size = 1 << 20
-	memory := filled(size, 1)
+	memory := p.lendable(p.a, p.b, size, 1)
 	n := p.overfill(p.a, memory)
 	q := connect(t, eps, 0, 1)
 	last := filled(500, 7)
@@ -131,7 +131,7 @@ func (s *suite) closeEndpoint(t *testing.T) {
 func (s *suite) closeMiddle(t *testing.T) {
 	p := s.pair(t)
 	const size = 1 << 20
-	memory := filled(size, 1)
+	memory := p.lendable(p.a, p.b, size, 1)
 	n := p.overfill(p.a, memory)
 	p.take(p.b, frame(0, size), memory)
 	p.a.link.Reclaim()
@@ -300,7 +300,7 @@ func (s *suite) noGoroutines(t *testing.T) {
 	for i := range eps {
 		for j := range i {
 			p := connect(t, eps, i, j)
-			p.put(p.a, frame(1, 100_000), filled(100_000, 1))
+			p.put(p.a, frame(1, 100_000), p.lendable(p.a, p.b, 100_000, 1))
 			if j == 0 {
 				p.take(p.b, frame(1, 100_000), filled(100_000, 1))
 			}

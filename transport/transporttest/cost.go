@@ -16,7 +16,7 @@ func (s *suite) allocs(t *testing.T, size int) {
 		t.Skip("the driver promises nothing")
 	}
 	p := s.pair(t)
-	out, in := filled(size, 1), make([]byte, size)
+	out, in := p.lendable(p.a, p.b, size, 1), make([]byte, size)
 	h := frame(1, size)
 	ways := p.both()
 	run := func() {

@@ -14,6 +14,8 @@
 //
 // Where the comments leave a question open, the suite has an answer:
 //
+//   - Where endpoints are transport.Allocators, most of what the tests lend is memory of Alloc. A driver
+//     whose endpoints are should pass the suite a second time with Alloc hidden.
 //   - Close of an endpoint and of a link can be called twice.
 //   - Dial to a closed endpoint fails or, where that can't be known yet, gives a link that breaks.
 //   - Byte k of a payload has an address that is k modulo 8, in every window of Peek, so that

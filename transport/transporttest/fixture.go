@@ -234,4 +234,25 @@ func fill(b []byte, seed uint64) []byte {
 	return b
 }
 
+// lendable returns filled bytes for an end to lend: memory of its endpoint's own kind where that is a
+// transport.Allocator, and the other end has taken frames of it, as it has of all memory that is used
+// again.
+func (p *pair) lendable(from, to *end, n int, seed uint64) []byte {
+	p.t.Helper()
+	special, ok := from.endpoint.(transport.Allocator)
+	if !ok || n == 0 {
+		return filled(n, seed)
+	}
+	b, err := special.Alloc(n)
+	if err != nil {
+		p.t.Fatalf("Alloc of %d bytes: %v", n, err)
+	}
+	for i := range uint64(3) {
+		p.put(from, frame(i, n), fill(b, i))
+		p.take(to, frame(i, n), b)
+		p.settle(from)
+	}
+	return fill(b, seed)
+}
+
 func filled(n int, seed uint64) []byte { return fill(make([]byte, n), seed) }

@@ -26,7 +26,7 @@ func (s *suite) sizes(t *testing.T) {
 	for i, n := range sizes {
 		for j, way := range p.both() {
 			seed := uint64(2*i + j)
-			payload := filled(n, seed)
+			payload := p.lendable(way[0], way[1], n, seed)
 			p.put(way[0], frame(seed, n), payload)
 			p.take(way[1], frame(seed, n), payload)
 			p.settle(way[0])
@@ -58,7 +58,7 @@ func (s *suite) kinds(t *testing.T) {
 func (s *suite) splits(t *testing.T) {
 	p := s.pair(t)
 	for _, n := range []int{1, 2, 9, 64, 5000, 70_000} {
-		payload := filled(n, uint64(n))
+		payload := p.lendable(p.a, p.b, n, uint64(n))
 		at := []int{0, 1, n / 3, n / 2, n - 1, n}
 		if n <= 64 {
 			at = at[:0]
@@ -117,7 +117,7 @@ func (s *suite) inOrder(t *testing.T) {
 func (s *suite) headerCopied(t *testing.T) {
 	p := s.pair(t)
 	h := *frame(1, 200_000)
-	payload := filled(200_000, 1)
+	payload := p.lendable(p.a, p.b, 200_000, 1)
 	p.put(p.a, &h, payload)
 	h = *frame(2, 3)
 	p.take(p.b, frame(1, 200_000), payload)

@@ -38,7 +38,7 @@ func (s *suite) backPressure(t *testing.T) {
 	p := s.pair(t)
 	for _, size := range []int{64, 4000, 64 << 10, 1 << 20} {
 		for _, way := range p.both() {
-			payload := filled(size, uint64(size))
+			payload := p.lendable(way[0], way[1], size, uint64(size))
 			n := p.overfill(way[0], payload)
 			if n == 0 {
 				t.Fatalf("an idle link takes no frame of %d bytes", size)
@@ -69,7 +69,8 @@ func (s *suite) sentCounts(t *testing.T) {
 	if n, err := p.a.link.Sent(); n != 0 || err != nil {
 		t.Fatalf("Sent of a fresh link: %d, %v", n, err)
 	}
-	last := uint64(0)
+	payload := p.lendable(p.a, p.b, 300_000, 1)
+	last := p.a.sent
 	observe := func() {
 		n, err := p.a.link.Sent()
 		if err != nil {
@@ -80,7 +81,6 @@ func (s *suite) sentCounts(t *testing.T) {
 		}
 		last = n
 	}
-	payload := filled(300_000, 1)
 	for i := range uint64(40) {
 		length := int(i%4) * 100_000
 		for !p.offer(p.a, frame(i, length), payload[:length]) {
@@ -113,7 +113,7 @@ func (s *suite) reuse(t *testing.T) {
 	p := s.pair(t)
 	for _, size := range []int{1, 64, 4096, 100_000, 1 << 20} {
 		const frames = 24
-		memory := make([]byte, size)
+		memory := p.lendable(p.a, p.b, size, 0)
 		lent := func() bool {
 			n, err := p.a.link.Sent()
 			if err != nil {
@@ -149,11 +149,11 @@ func (s *suite) reuse(t *testing.T) {
 func (s *suite) reclaim(t *testing.T) {
 	p := s.pair(t)
 	const size = 200_000
-	memory := filled(size, 1)
+	memory := p.lendable(p.a, p.b, size, 1)
 	n := p.overfill(p.a, memory)
 	p.a.link.Reclaim()
-	if got, err := p.a.link.Sent(); got != n || err != nil {
-		t.Fatalf("after Reclaim, Sent counts %d of %d frames, %v", got, n, err)
+	if got, err := p.a.link.Sent(); got != p.a.sent || err != nil {
+		t.Fatalf("after Reclaim, Sent counts %d of %d frames, %v", got, p.a.sent, err)
 	}
 	clear(memory)
 	for i := range n {
@@ -171,7 +171,7 @@ func (s *suite) reclaimMiddle(t *testing.T) {
 		p := s.pair(t)
 		size := min(4<<20, s.options.MaxPayload) &^ 7
 		const part = 1000
-		memory := filled(size, 3)
+		memory := p.lendable(p.a, p.b, size, 3)
 		p.put(p.a, frame(3, size), memory[:size/2&^7], memory[size/2&^7:])
 		p.same(p.next(p.b), frame(3, size))
 		got := make([]byte, size)
@@ -192,8 +192,8 @@ func (s *suite) reclaimMiddle(t *testing.T) {
 			p.read(p.b, got[:part])
 		}
 		p.a.link.Reclaim()
-		if n, err := p.a.link.Sent(); n != 1 || err != nil {
-			t.Fatalf("after Reclaim, Sent counts %d of 1 frame, %v", n, err)
+		if n, err := p.a.link.Sent(); n != p.a.sent || err != nil {
+			t.Fatalf("after Reclaim, Sent counts %d of %d frames, %v", n, p.a.sent, err)
 		}
 		clear(memory)
 		p.read(p.b, got[part:])

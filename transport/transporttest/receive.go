@@ -68,7 +68,7 @@ func (s *suite) readOdd(t *testing.T) {
 			if size/portion > 5000 {
 				continue
 			}
-			payload := filled(size, uint64(portion))
+			payload := p.lendable(p.a, p.b, size, uint64(portion))
 			p.put(p.a, frame(1, size), payload)
 			p.same(p.next(p.b), frame(1, size))
 			got := make([]byte, size)
@@ -140,7 +140,7 @@ func (s *suite) peekAligned(t *testing.T) {
 	p := s.pair(t)
 	for _, size := range []int{1, 8, 50, 5000, 100_003} {
 		for offset := range 9 {
-			memory := filled(size+offset, uint64(offset))
+			memory := p.lendable(p.a, p.b, size+offset, uint64(offset))
 			payload := memory[offset:]
 			p.put(p.a, frame(1, size), payload[:size/2], payload[size/2:])
 			p.same(p.next(p.b), frame(1, size))
@@ -169,7 +169,7 @@ func (s *suite) peekGrows(t *testing.T) {
 	p := s.pair(t)
 	for _, size := range []int{40, 64, 1000, 300_001} {
 		for _, split := range []int{0, 1, 33, 40} {
-			payload := filled(size, uint64(split))
+			payload := p.lendable(p.a, p.b, size, uint64(split))
 			p.put(p.a, frame(1, size), payload[:split], payload[split:])
 			p.same(p.next(p.b), frame(1, size))
 			for taken, step := 0, 1; taken < size; step = (step + 3) % 8 {
@@ -212,7 +212,7 @@ func (s *suite) peekControl(t *testing.T) {
 
 func (s *suite) mixed(t *testing.T) {
 	p := s.pair(t)
-	memory := filled(1<<18, 9)
+	memory := p.lendable(p.a, p.b, 1<<18, 9)
 	n := uint64(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		n++

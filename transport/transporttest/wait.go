@@ -172,7 +172,7 @@ func (e *end) catch(i uint64) error {
 func (s *suite) waitPayload(t *testing.T) {
 	p := s.pair(t)
 	size := min(8<<20, s.options.MaxPayload)
-	memory := filled(size, 5)
+	memory := p.lendable(p.a, p.b, size, 5)
 	apart(t, func() error {
 		for i := range uint64(4) {
 			if err := p.a.send(frame(i, size), memory); err != nil {
@@ -222,7 +222,7 @@ func (s *suite) waitPeer(t *testing.T) {
 func (s *suite) waitRoom(t *testing.T) {
 	for _, size := range []int{0, 100, 50_000} {
 		p := s.pair(t)
-		memory := filled(size, 6)
+		memory := p.lendable(p.a, p.b, size, 6)
 		frames := uint64(min(20_000, 64<<20/(size+1)))
 		apart(t, func() error {
 			for i := range frames {

@@ -26,7 +26,7 @@ const (
 	// maxHandshakes go on at once.
 	maxHandshakes = 64
 	// handshakeTime is what one may take.
-	handshakeTime = 5 * time.Second
+	handshakeTime = 20 * time.Second
 	// patience is what one may take when others wait for its place.
 	patience = time.Second
 )

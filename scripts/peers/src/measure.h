@@ -5,7 +5,8 @@
  *   - float32, sum, root 0, out of place where the library has that form;
  *   - warm-up rounds that grow until one takes a quarter of the timed loop's length, a barrier,
  *     then one loop of calls directly after each other, from 5 of them to 200000;
- *   - the time is the mean of a call, of the slowest rank;
+ *   - the clock is read after each call; the time is the mean of a call, of the slowest rank, p50 and
+ *     p99 are percentiles of the calls, of the rank where they are longest;
  *   - a verified call before and one after, on buffers filled anew.
  *
  * A line of JSON comes out, with the fields of bench -json that are known here.
@@ -138,6 +139,28 @@ static double repeat(struct engine *e, const struct call *c, long n) {
 	return seconds() - start;
 }
 
+/* samples calls one after the other, and notes how long each took. */
+static double samples(struct engine *e, const struct call *c, double *took, long n) {
+	double start = seconds(), before = start;
+	for (long i = 0; i < n; i++) {
+		e->run(e, c);
+		double now = seconds();
+		took[i] = now - before;
+		before = now;
+	}
+	return before - start;
+}
+
+static int ascending(const void *a, const void *b) {
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+/* The smallest of n sorted samples that is not below p percent of them. */
+static double percentile(const double *sorted, long n, int p) {
+	return sorted[(n * p + 99) / 100 - 1];
+}
+
 static void measure(struct engine *e, enum collective what, size_t bytes, double target) {
 	struct call c = {what, 0, 0, 0, 0, 0};
 	layout(e, &c, bytes);
@@ -151,16 +174,26 @@ static void measure(struct engine *e, enum collective what, size_t bytes, double
 	}
 	n = (long)(target / (took / (double)n));
 	n = n < 5 ? 5 : n > 200000 ? 200000 : n;
+	double *each = malloc((size_t)n * sizeof *each);
+	if (!each) {
+		fprintf(stderr, "out of memory for %ld samples\n", n);
+		exit(1);
+	}
+	memset(each, 0, (size_t)n * sizeof *each);
 	e->barrier(e);
-	took = e->longest(e, repeat(e, &c, n) / (double)n);
+	took = e->longest(e, samples(e, &c, each, n) / (double)n);
+	qsort(each, (size_t)n, sizeof *each, ascending);
+	double p50 = e->longest(e, percentile(each, n, 50)), p99 = e->longest(e, percentile(each, n, 99));
+	free(each);
 	wrong += (double)verify(e, &c);
 	wrong = e->longest(e, wrong);
 	if (e->rank == 0) {
 		size_t whole = c.send_len > c.recv_len ? c.send_len : c.recv_len;
 		printf("{\"op\":\"%s\",\"dtype\":\"f32\",\"redop\":\"sum\",\"driver\":\"%s\",\"np\":%d,"
-		       "\"bytes\":%zu,\"count\":%zu,\"time_us\":%.3f,\"wrong\":%.0f}\n",
+		       "\"bytes\":%zu,\"count\":%zu,\"time_us\":%.3f,\"p50_us\":%.3f,"
+		       "\"p99_us\":%.3f,\"wrong\":%.0f}\n",
 		       collective_names[what], e->name, e->ranks, whole * sizeof(float), c.count, took * 1e6,
-		       wrong);
+		       p50 * 1e6, p99 * 1e6, wrong);
 		fflush(stdout);
 	}
 	free(c.send);

@@ -1,0 +1,92 @@
+package collective
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tutti-ml/tutti/rendezvous"
+	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// mirror is a peer that does what this rank does, at once: every frame comes back as its own. What
+// a call costs then is what the engine costs, beside the wire and the wait.
+type mirror struct {
+	peer    int
+	header  transport.Header
+	payload [64]byte
+	data    []byte
+	here    bool
+	sent    uint64
+}
+
+func (m *mirror) Addresses() []byte                                         { return nil }
+func (m *mirror) Dial(context.Context, int, []byte) (transport.Link, error) { return m, nil }
+func (m *mirror) Accept() transport.Link                                    { return nil }
+func (m *mirror) Wait(time.Time)                                            {}
+func (m *mirror) Wake()                                                     {}
+func (m *mirror) Close() error                                              { return nil }
+func (m *mirror) Peer() int                                                 { return m.peer }
+func (m *mirror) String() string                                            { return "mirror" }
+func (m *mirror) Sent() (uint64, error)                                     { return m.sent, nil }
+func (m *mirror) Reclaim()                                                  {}
+
+func (m *mirror) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
+	m.header = *h
+	m.data = m.payload[:copy(m.payload[:], pieces[0])]
+	m.here = true
+	m.sent++
+	return true, nil
+}
+
+func (m *mirror) Next() (*transport.Header, error) {
+	if !m.here {
+		return nil, nil
+	}
+	m.here = len(m.data) > 0
+	return &m.header, nil
+}
+
+func (m *mirror) Read(dst []byte) (int, error) {
+	n := copy(dst, m.data)
+	m.Discard(n)
+	return n, nil
+}
+
+func (m *mirror) Peek() ([]byte, error) { return m.data, nil }
+
+func (m *mirror) Discard(n int) {
+	m.data = m.data[n:]
+	m.here = len(m.data) > 0
+}
+
+// BenchmarkCall is a call of a few bytes without wire and wait.
+func BenchmarkCall(b *testing.B) {
+	cfg, err := newConfig(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := newWorld(world{
+		rank: 1, members: []rendezvous.Member{{}, {}}, ep: &mirror{}, config: cfg, driver: "shm",
+	})
+	ctx := context.Background()
+	for _, n := range []int{1, 8} {
+		b.Run(fmt.Sprint("AllReduce/", 4*n), func(b *testing.B) {
+			buf := make([]float32, n)
+			for b.Loop() {
+				if err := AllReduce(ctx, c, buf, tensor.Sum); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("Barrier", func(b *testing.B) {
+		for b.Loop() {
+			if err := Barrier(ctx, c); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
