@@ -284,7 +284,9 @@ func (c *Comm) Abort(cause error) {
 
 // Close leaves the communicator. Other ranks may finish the calls that this rank has finished;
 // a further call that needs this rank fails there. The last communicator of a process closes its
-// links. Close does not wait for other ranks, but for what was sent to be on its way.
+// links. Close waits for no other rank's calls, but until what was sent has reached the others' systems:
+// at once as a rule, up to 30 s where a rank has yet to read it, and up to 5 s to tell ranks that read
+// nothing why a communicator has failed.
 func (c *Comm) Close() error {
 	e := c.e
 	e.enter()

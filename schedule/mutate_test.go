@@ -250,7 +250,7 @@ func TestMutants(t *testing.T) {
 			total[name].add(s)
 			harmful += s.harmful
 		}
-		if harmful < 20 && !t.Failed() {
+		if harmful < 10*mutantRounds() && !t.Failed() {
 			t.Errorf("%s: only %d harmful mutants", title(algorithms[i]), harmful)
 		}
 	}
@@ -270,6 +270,15 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+// mutantRounds is how often each algorithm goes through all mutations at each size. Two-level
+// algorithms have programs from four ranks on only, and get 14 harmful mutants out of a round.
+func mutantRounds() int {
+	if testing.Short() {
+		return 1
+	}
+	return 2
+}
+
 func (s *score) add(o *score) {
 	s.harmful += o.harmful
 	s.caught += o.caught
@@ -280,12 +289,8 @@ func (s *score) add(o *score) {
 // mutate tries every mutation on programs of several sizes.
 func mutate(t *testing.T, a *Algorithm, seed uint64) map[string]*score {
 	result := map[string]*score{}
-	rounds := 2
-	if testing.Short() {
-		rounds = 1
-	}
 	for _, size := range []int{2, 3, 4, 6, 8} {
-		for k := range rounds {
+		for k := range mutantRounds() {
 			x := rand.New(rand.NewPCG(seed, uint64(size*100+k)))
 			args, programs := mutantCall(a, size, k, x)
 			if programs == nil {

@@ -40,7 +40,7 @@ type endpoint struct {
 
 	turn    sync.Mutex
 	links   []*link
-	wake    *wakeup
+	wake    *transport.Wakeup
 	parking *transport.Parking
 
 	mu       sync.Mutex
@@ -90,12 +90,12 @@ func open(c transport.Config) (*endpoint, error) {
 	if e.encoded, err = e.at.encode(); err != nil {
 		return nil, err
 	}
-	if e.wake, err = newWakeup(); err != nil {
+	if e.wake, err = transport.NewWakeup(); err != nil {
 		return nil, err
 	}
 	e.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: e.at.name, Net: "unix"})
 	if err != nil {
-		return nil, errors.Join(err, e.wake.close())
+		return nil, errors.Join(err, e.wake.Close())
 	}
 	e.parking = transport.NewParking(e)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -135,7 +135,7 @@ func (e *endpoint) queue(l *link) bool {
 	}
 	e.accepted = append(e.accepted, l)
 	e.waiting.Store(int32(len(e.accepted)))
-	e.wake.ring()
+	e.wake.Ring()
 	return true
 }
 
@@ -147,7 +147,7 @@ func (e *endpoint) enlist(l *link) bool {
 		return false
 	}
 	e.dialled = append(e.dialled, l)
-	e.wake.ring()
+	e.wake.Ring()
 	return true
 }
 
@@ -160,7 +160,7 @@ func (e *endpoint) enlisted() {
 }
 
 // Wake ends a Wait.
-func (e *endpoint) Wake() { e.wake.ring() }
+func (e *endpoint) Wake() { e.wake.Ring() }
 
 // link makes a link of a socket and the segment that the two ends have agreed on. It owns both,
 // whatever it returns.
@@ -206,7 +206,7 @@ func (e *endpoint) close() error {
 	e.closing.Store(true) // from here on nothing is queued
 	e.mu.Unlock()
 	e.cancel() // ends handshakes and dials
-	e.wake.ring()
+	e.wake.Ring()
 	errs := []error{e.listener.Close()}
 	e.group.Wait()
 	e.turn.Lock()
@@ -221,6 +221,6 @@ func (e *endpoint) close() error {
 		errs = append(errs, l.close())
 	}
 	e.regions.close()
-	errs = append(errs, e.wake.close())
+	errs = append(errs, e.wake.Close())
 	return errors.Join(errs...)
 }

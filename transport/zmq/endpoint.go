@@ -41,7 +41,7 @@ type endpoint struct {
 
 	turn  sync.Mutex
 	links []*link
-	wake  *wakeup
+	wake  *transport.Wakeup
 
 	parking *transport.Parking
 
@@ -89,7 +89,7 @@ func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error
 	if c.HostID == "" {
 		c.HostID = bootID()
 	}
-	wake, err := newWake()
+	wake, err := transport.NewWakeup()
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (e *endpoint) queue(l *link) bool {
 	}
 	e.accepted = append(e.accepted, l)
 	e.waiting.Store(int32(len(e.accepted)))
-	e.wake.ring()
+	e.wake.Ring()
 	return true
 }
 
@@ -157,7 +157,7 @@ func (e *endpoint) enlist(l *link) bool {
 		return false
 	}
 	e.dialled = append(e.dialled, l)
-	e.wake.ring()
+	e.wake.Ring()
 	return true
 }
 
@@ -170,7 +170,7 @@ func (e *endpoint) enlisted() {
 }
 
 // Wake ends a Wait.
-func (e *endpoint) Wake() { e.wake.ring() }
+func (e *endpoint) Wake() { e.wake.Ring() }
 
 // link makes a link of a connection that is past its hello. It owns conn, whatever it returns.
 func (e *endpoint) link(conn net.Conn, peer int) (*link, error) {
@@ -226,7 +226,7 @@ func (e *endpoint) close() error {
 	e.closing.Store(true) // from here on nothing is queued
 	e.mu.Unlock()
 	e.cancel() // ends handshakes and dials
-	e.wake.ring()
+	e.wake.Ring()
 	var errs []error
 	for _, l := range e.listeners {
 		errs = append(errs, l.Close())
@@ -248,6 +248,6 @@ func (e *endpoint) close() error {
 	for _, l := range all {
 		errs = append(errs, l.close())
 	}
-	errs = append(errs, e.wake.close())
+	errs = append(errs, e.wake.Close())
 	return errors.Join(errs...)
 }

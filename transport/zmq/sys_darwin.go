@@ -2,7 +2,6 @@ package zmq
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -45,23 +44,6 @@ func sendParts(fd int, parts *[3][]byte, _ *message) (int, unix.Errno) {
 	n, err := unix.Writev(fd, parts[:])
 	return n, errnoOf(err)
 }
-
-// newWakeup returns the two ends of a wake-up.
-func newWakeup() (read, write int, err error) {
-	var fds [2]int
-	if err := unix.Pipe(fds[:]); err != nil {
-		return -1, -1, fmt.Errorf("pipe: %w", err)
-	}
-	for _, fd := range fds {
-		unix.CloseOnExec(fd)
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return -1, -1, fmt.Errorf("fcntl O_NONBLOCK: %w", err)
-		}
-	}
-	return fds[0], fds[1], nil
-}
-
-var wakeupBytes = []byte{1}
 
 // namespace is the same for all processes: there are no network namespaces.
 func namespace() string { return "" }

@@ -1,7 +1,6 @@
 package zmq
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -67,18 +66,6 @@ func sendParts(fd int, parts *[3][]byte, m *message) (int, unix.Errno) {
 	m.iov = [3]unix.Iovec{} // lets go of the caller's memory
 	return int(n), errno
 }
-
-// newWakeup returns the two ends of a wake-up, here one descriptor.
-func newWakeup() (read, write int, err error) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return -1, -1, fmt.Errorf("eventfd: %w", err)
-	}
-	return fd, fd, nil
-}
-
-// wakeupBytes is what a write to an eventfd adds to its counter.
-var wakeupBytes = []byte{1, 0, 0, 0, 0, 0, 0, 0}
 
 // namespace names the network namespace of this process, "" when it can't be told. Abstract Unix
 // sockets and loopback addresses are reached inside one only.

@@ -174,7 +174,7 @@ static void measure(struct engine *e, enum collective what, size_t bytes, double
 	}
 	n = (long)(target / (took / (double)n));
 	n = n < 5 ? 5 : n > 200000 ? 200000 : n;
-	double *each = malloc((size_t)n * sizeof *each);
+	double *each = (double *)malloc((size_t)n * sizeof *each);
 	if (!each) {
 		fprintf(stderr, "out of memory for %ld samples\n", n);
 		exit(1);
