@@ -63,9 +63,6 @@ func modelOf(driver string) (inner, outer topology.Model) {
 	}
 }
 
-// unchunked is a chunk that no message is longer than.
-const unchunked = 1 << 40
-
 // predict tells how long an algorithm takes for a call.
 func (p *planner) predict(
 	s *speeds, g *schedule.Algorithm, a schedule.Args, w width, chunk int,
@@ -81,10 +78,14 @@ func (p *planner) predict(
 		}
 	}
 	f := p.profile(g, a)
-	v := vector{w, float64(a.Elements(g.Collective))}
+	v := vector{width: w, elements: float64(a.Elements(g.Collective))}
+	if v.touched = v.elements * float64(w.memory); !a.InPlace &&
+		(g.Collective.Reduces() || g.Collective == schedule.AllToAll) {
+		v.touched *= 2
+	}
 	var x Prediction
 	if g.Pipelined {
-		x = s.pipeline(f, cost, w.cost(g, a, unchunked).Messages, chunk, v)
+		x = s.pipeline(f, cost, chunk, v)
 	} else {
 		x = s.rounds(f, v)
 	}
@@ -100,6 +101,7 @@ func (p *planner) predict(
 type vector struct {
 	width
 	elements float64
+	touched  float64 // bytes of a rank's buffers
 }
 
 // sent is its bytes in messages.
@@ -127,23 +129,26 @@ func (s *speeds) rounds(f *schedule.Profile, v vector) (x Prediction) {
 	for i := range f.Rounds {
 		r := &f.Rounds[i]
 		times := float64(r.Times)
-		path := max(in.Stream(r.Inner.Rank.Scale(n)), out.Stream(r.Outer.Rank.Scale(n))) +
-			s.fabric.Gamma*v.reduced(r.Reduced, r.Inner.Rank.Bytes+r.Outer.Rank.Bytes)
-		host := max(in.BusyStream(r.Inner.Host.Scale(n)), out.BusyStream(r.Outer.Host.Scale(n))) +
-			s.fabric.BusyGamma*v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes)
-		var wait, turns float64
+		path := max(in.Stream(r.Inner.Rank.Scale(n), v.touched),
+			out.Stream(r.Outer.Rank.Scale(n), v.touched))
+		path += s.fabric.Gamma * v.reduced(r.Reduced, r.Inner.Rank.Bytes+r.Outer.Rank.Bytes)
+		host := max(
+			in.BusyStream(r.Inner.Host.Scale(n), f.HostRanks, r.Inner.Rank.Messages, v.touched),
+			out.BusyStream(r.Outer.Host.Scale(n), f.HostRanks, r.Outer.Rank.Messages, v.touched),
+		)
+		host += s.fabric.BusyGamma * v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes)
+		var wait float64
 		if r.Inner.Rank.Messages > 0 {
-			wait, turns = in.Latency(), in.BusyLatency()*r.Inner.Host.Messages
+			wait = in.Latency()
 		}
 		if r.Outer.Rank.Messages > 0 {
 			wait = max(wait, out.Latency())
-			turns = max(turns, out.BusyLatency()*r.Outer.Host.Messages)
 		}
-		wait, turns = wait*depends, turns*depends
-		x.Latency += times * max(wait, turns)
+		wait *= depends
+		x.Latency += times * wait
 		x.Path += times * path
 		x.Host += times * host
-		x.Seconds += times * max(path+wait, host+turns)
+		x.Seconds += times * (wait + max(path, host))
 	}
 	x.Latency += s.fabric.Call
 	x.Seconds += s.fabric.Call
@@ -153,35 +158,36 @@ func (s *speeds) rounds(f *schedule.Profile, v vector) (x Prediction) {
 // pipeline predicts a program whose chunks follow each other: latencies until the first chunk is
 // through, then one chunk after the other. A busy host handles the chunks of a message as it would
 // the whole message: nothing keeps them from piling up in the link until the receiver has its turn.
-func (s *speeds) pipeline(
-	f *schedule.Profile, c topology.Cost, latencies float64, chunk int, v vector,
-) Prediction {
-	links, n := &s.fabric.Inner, v.sent()
+func (s *speeds) pipeline(f *schedule.Profile, c topology.Cost, chunk int, v vector) Prediction {
+	links := &s.fabric.Inner
 	var x Prediction
 	for i := range f.Rounds {
 		r := &f.Rounds[i]
 		if r.Outer.Rank.Messages > 0 {
 			links = &s.fabric.Outer
 		}
-		host := max(busyPipeline(&s.fabric.Inner, r.Inner.Host.Scale(n), chunk),
-			busyPipeline(&s.fabric.Outer, r.Outer.Host.Scale(n), chunk))
+		host := max(busyPipeline(&s.fabric.Inner, &r.Inner, f.HostRanks, chunk, v),
+			busyPipeline(&s.fabric.Outer, &r.Outer, f.HostRanks, chunk, v))
 		host += s.fabric.BusyGamma * v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes)
 		x.Host += float64(r.Times) * host
 	}
-	x.Latency = s.fabric.Call + latencies*links.Latency()
+	x.Latency = s.fabric.Call + f.Depth*links.Latency()
 	path := topology.Load{Messages: c.Messages, Bytes: c.Bytes}
-	x.Path = links.Stream(path) + s.fabric.Gamma*c.Reduced
+	x.Path = links.Stream(path, v.touched) + s.fabric.Gamma*c.Reduced
 	x.Seconds = x.Latency + max(x.Path, x.Host)
 	return x
 }
 
 // busyPipeline is how long messages that are cut into chunks keep a host busy.
-func busyPipeline(l *topology.Links, w topology.Load, chunk int) float64 {
+func busyPipeline(
+	l *topology.Links, t *schedule.Traffic, ranks float64, chunk int, v vector,
+) float64 {
+	w := t.Host.Scale(v.sent())
 	frames := w.Messages
 	if w.Messages > 0 {
 		frames *= max(1, math.Ceil(w.Bytes/w.Messages/float64(chunk)))
 	}
-	return l.BusyStream(w) + l.BusyFrame*(frames-w.Messages)
+	return l.BusyStream(w, ranks, t.Rank.Messages, v.touched) + l.BusyFrame*(frames-w.Messages)
 }
 
 // profileKey is what a profile depends on, inside one communicator.

@@ -22,10 +22,11 @@ import (
 // decided on the way, which probe comes next and how often, is decided by numbers that all ranks
 // have agreed on, as the choice of an algorithm must be.
 
-// Bounds of what measuring may take, for each level of links. tuneBudget is where no further probe
-// begins; a probe is left out when what is known says that it would go beyond.
+// Bounds of what measuring may take. tuneBudget is for all levels of links together, beside opening
+// them: where no further probe begins. A probe is left out when what is known says that it would
+// go beyond.
 const (
-	tuneBudget = 250 * time.Millisecond
+	tuneBudget = 500 * time.Millisecond
 	probeTime  = 6 * time.Millisecond // what a probe should take
 	probeMin   = 3                    // calls
 	probeMax   = 40
@@ -41,8 +42,8 @@ type tuner struct {
 	c      *Comm
 	left   time.Duration // for probes of a level, as all ranks agree
 	kinds  []probeKind
-	missed bool      // there was no time for a probe
-	memory [2][]byte // each as long as the longest message
+	missed bool      // there was no time for a probe that tells much
+	memory [2][]byte // of Alloc, each as long as the longest message
 }
 
 // tune makes the world's communicator predict by measured times. All ranks call it.
@@ -132,13 +133,22 @@ func (t *tuner) measure(ctx context.Context, driver string) (*topology.Fabric, e
 		longest = max(longest, k.longest())
 	}
 	for i := range t.memory {
-		t.memory[i] = alignedBytes(longest)
+		t.memory[i] = Alloc[uint8](t.c, longest)
+		defer Free(t.c, t.memory[i])
+	}
+	levels := 1
+	if h := topology.HostsOf(t.c.planner.hosts); h.Largest() > 1 && h.Count() > 1 {
+		levels = 2
 	}
 	for _, outer := range []bool{false, true} {
-		t.left = tuneBudget
+		t.left = tuneBudget / time.Duration(levels)
 		for _, size := range probeSizes {
 			for i := range t.kinds {
-				if k := &t.kinds[i]; k.outer == outer && size.bytes <= k.longest() {
+				k, size := &t.kinds[i], size
+				if size.bytes == probeLongest {
+					size.bytes = k.longest()
+				}
+				if k.outer == outer && k.applies(size) {
 					if err := t.probe(ctx, k, size); err != nil {
 						return nil, err
 					}
@@ -154,7 +164,7 @@ func (t *tuner) measure(ctx context.Context, driver string) (*topology.Fabric, e
 func (t *tuner) probe(ctx context.Context, k *probeKind, size probeSize) error {
 	hops, times := k.extent(size, t.left.Seconds())
 	if times == 0 {
-		t.missed = true
+		t.missed = t.missed || len(k.curve) < 2
 		return nil
 	}
 	begin := time.Now()
@@ -166,7 +176,9 @@ func (t *tuner) probe(ctx context.Context, k *probeKind, size probeSize) error {
 	if err != nil {
 		return err
 	}
-	if size.what != opening { // links have to be opened anyway
+	if size.what == opening { // links have to be opened anyway
+		k.opened = all[1]
+	} else {
 		t.left -= time.Duration(all[1] * 1e9)
 	}
 	if t.c.rank == 0 {

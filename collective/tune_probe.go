@@ -28,46 +28,63 @@ type probeSize struct {
 type probed uint8
 
 const (
-	opening    probed = iota // opens links; says whether there is time for others
-	messages                 // a point of the curve
-	frames                   // the same message in many frames
-	calls                    // calls of one hop each
-	reductions               // what comes is reduced
+	opening     probed = iota // opens links; says whether there is time for others
+	messages                  // a point of the curve
+	touching                  // the memory of links is used for the first time
+	frames                    // a message in many frames
+	relay                     // one message goes around, and all wait for it
+	several                   // messages with several ranks at the same time
+	severalLong               // the same of long ones
+	calls                     // calls of one hop each
+	reductions                // what comes is reduced
 )
 
 // Lengths of messages. A message that is to be cut into frames is so short that its bytes hardly
 // count.
 const (
-	probeEmpty  = 8
-	probeCut    = 2 << 10
-	probeFrames = 32
-	probeReduce = 256 << 10
-	probeMost   = 1 << 20  // longest message
-	probeHost   = 16 << 20 // most that the ranks of a host exchange in a hop
+	probeEmpty      = 8
+	probeCut        = 2 << 10
+	probeFrames     = 32
+	probeTouch      = 1 << 20 // as much as a link has memory, in frames that go through it
+	probeTouchFrame = 16 << 10
+	probeReduce     = 256 << 10
+	probeLongest    = 0        // the longest of a kind of probe
+	probeMost       = 4 << 20  // longest message
+	probeHost       = 16 << 20 // most that the ranks of a host exchange in a hop
 )
 
-// probeSizes is the order of the probes. Long messages come first, for the memory of links is slow
-// when it is touched for the first time; where they have had no time, short ones at least have.
+// probeSeveral is with how many ranks before it and after it a rank exchanges messages at once.
+const probeSeveral = 3
+
+// probeSizes is the order of the probes. The most telling come first, but for the one that touches
+// the memory of links, which is slow the first time.
 var probeSizes = []probeSize{
 	{probeEmpty, opening},
+	{probeTouch, touching},
 	{probeEmpty, messages},
 	{64 << 10, messages},
-	{probeReduce, messages},
-	{probeMost, messages},
-	{probeEmpty, messages},
-	{probeEmpty, calls},
-	{probeCut, frames},
+	{1 << 20, messages},
 	{8 << 10, messages},
-	{64 << 10, messages},
+	{probeEmpty, calls},
+	{probeEmpty, relay},
+	{probeEmpty, several},
+	{probeReduce, severalLong},
+	{probeLongest, messages},
+	{probeCut, frames},
 	{probeReduce, messages},
 	{probeReduce, reductions},
+	{probeEmpty, messages},
+	{64 << 10, messages},
+	{1 << 20, messages},
 }
 
 // probeKind is a set of rings that exchange at the same time.
 type probeKind struct {
 	outer, busy bool
-	ring        []int // this rank's, empty when it looks on
-	ranks       int   // of a host that take part
+	ring        []int   // this rank's, empty when it looks on
+	length      int     // of the longest ring
+	ranks       int     // of a host that take part
+	opened      float64 // seconds that it took to open the links of the rings
 	curve       topology.Curve
 	seconds     [reductions + 1]float64 // of a hop, for what has no curve
 }
@@ -85,16 +102,19 @@ func probeKinds(hosts []int, rank int) []probeKind {
 	var kinds []probeKind
 	if g := h.Largest(); g > 1 {
 		pair := mine[:min(2, len(mine))]
-		kinds = append(kinds, probeKind{ring: rings(pair, at < 2), ranks: 2})
+		kinds = append(kinds, probeKind{ring: rings(pair, at < 2), length: 2, ranks: 2})
 		if g > 2 {
-			kinds = append(kinds, probeKind{busy: true, ring: rings(mine, true), ranks: g})
+			kinds = append(kinds, probeKind{busy: true, ring: rings(mine, true), length: g, ranks: g})
 		}
 	}
 	if h.Count() > 1 {
-		kinds = append(kinds, probeKind{outer: true, ring: rings(h.Peers(0), at == 0), ranks: 1})
+		n := h.Count()
+		kinds = append(kinds, probeKind{
+			outer: true, ring: rings(h.Peers(0), at == 0), length: n, ranks: 1,
+		})
 		if g := h.Largest(); g > 1 {
 			kinds = append(kinds, probeKind{
-				outer: true, busy: true, ring: rings(h.Peers(at), true), ranks: g,
+				outer: true, busy: true, ring: rings(h.Peers(at), true), length: n, ranks: g,
 			})
 		}
 	}
@@ -110,6 +130,24 @@ func (k *probeKind) longest() int {
 	return n
 }
 
+// applies reports whether a probe has a meaning for this kind.
+func (k *probeKind) applies(size probeSize) bool {
+	switch {
+	case size.bytes > k.longest(), size.what == touching && k.outer:
+		return false
+	case size.what == severalLong && size.bytes*severalOf(k.length) > k.longest():
+		return false
+	case size.what == relay:
+		return k.busy && !k.outer
+	case size.what == several, size.what == severalLong:
+		return severalOf(k.length) > 1
+	}
+	return true
+}
+
+// severalOf is with how many ranks a rank of a ring exchanges messages at once.
+func severalOf(length int) int { return min(probeSeveral, length-1) }
+
 // extent is of how many hops a probe is, and how often it is made: never, when it would go beyond
 // the time that is left. Without a first point there is no curve, so that has its least.
 func (k *probeKind) extent(size probeSize, left float64) (hops, times int) {
@@ -117,6 +155,15 @@ func (k *probeKind) extent(size probeSize, left float64) (hops, times int) {
 	switch {
 	case size.what == opening:
 		return 2, 1
+	case size.what == touching:
+		return 1, 1
+	case size.what == several && k.opened*probeSeveral > left,
+		size.what == severalLong && k.seconds[several] == 0:
+		return 0, 0
+	case size.what == several, size.what == severalLong:
+		hops, guess = 2, guess*probeSeveral
+	case size.what == relay:
+		hops = k.length
 	case size.what == calls:
 		hops = 1
 	case size.what == frames:
@@ -173,14 +220,18 @@ func (k *probeKind) note(size probeSize, seconds float64) {
 }
 
 // exchange makes the call of a probe so many times, and once before, and returns how long a call
-// took on this rank, 0 when it only looks on: the median over a few batches of their means. Single
-// calls would mislead, for ranks overtake each other: one finds its message, the next waits twice.
+// took on this rank, 0 when it only looks on: the lower quartile over a few batches of their means.
+// Single calls would mislead, for ranks overtake each other: one finds its message, the next waits twice.
+// Whatever else has the cores now and then makes batches longer, never shorter.
 func (t *tuner) exchange(
 	ctx context.Context, k *probeKind, size probeSize, hops, times int,
 ) (time.Duration, error) {
 	chunk := t.c.planner.chunkBytes
-	if size.what == frames {
+	switch size.what {
+	case frames:
 		chunk = size.bytes / probeFrames
+	case touching:
+		chunk = probeTouchFrame
 	}
 	r := request{
 		coll: schedule.AllGather, typ: tensor.F32, op: tensor.Sum, count: size.bytes / 4,
@@ -190,6 +241,13 @@ func (t *tuner) exchange(
 		r.coll = schedule.ReduceScatter
 	}
 	program := exchangeProgram(t.c.rank, t.c.size, k.ring, r.coll, r.count, hops)
+	switch size.what {
+	case relay:
+		program = relayProgram(t.c.rank, t.c.size, k.ring, r.count)
+	case several, severalLong:
+		program = severalProgram(t.c.rank, t.c.size, k.ring, r.count, hops)
+		r.in, r.out = t.memory[0][:size.bytes*probeSeveral], t.memory[1][:size.bytes*probeSeveral]
+	}
 	plan, err := schedule.Lower(program, r.typ.Size(), chunk)
 	if err != nil {
 		return 0, err
@@ -198,6 +256,9 @@ func (t *tuner) exchange(
 	entry.key.coll = r.coll
 	if err := t.c.runPlan(ctx, entry, &r, 1); err != nil {
 		return 0, err
+	}
+	if size.what == touching {
+		return 0, nil
 	}
 	batch := max(1, times/probeBatches)
 	took := make([]time.Duration, times/batch)
@@ -212,7 +273,7 @@ func (t *tuner) exchange(
 		return 0, nil
 	}
 	slices.Sort(took)
-	return took[len(took)/2], nil
+	return took[len(took)/4], nil
 }
 
 // exchangeProgram is this rank's program: hops messages around the ring, from either buffer in
@@ -236,6 +297,60 @@ func exchangeProgram(
 			s.Kind, s.A = schedule.RecvReduce, to
 		}
 		p.Steps = append(p.Steps, s)
+		from, to = to, from
+	}
+	return p
+}
+
+// relayProgram is this rank's program: the first rank of the ring sends, and every other one sends on
+// what it has received.
+func relayProgram(rank, size int, ring []int, count int) *schedule.Program {
+	p := &schedule.Program{
+		Collective: schedule.AllGather, Algorithm: "probe", Rank: rank, Size: size,
+	}
+	if len(ring) == 0 {
+		return p
+	}
+	p.Layouts[schedule.In] = schedule.Layout{0, count}
+	p.Layouts[schedule.Out] = p.Layouts[schedule.In]
+	at, n := slices.Index(ring, rank), len(ring)
+	next, last := ring[(at+1)%n], ring[(at+n-1)%n]
+	send := schedule.Step{Kind: schedule.Send, Peer: next, A: schedule.Span{Buf: schedule.Out, N: 1}}
+	recv := schedule.Step{Kind: schedule.Recv, Peer: last, Dst: schedule.Span{Buf: schedule.Out, N: 1}}
+	if at == 0 {
+		send.A.Buf, recv.Group = schedule.In, 1
+		p.Steps = []schedule.Step{send, recv}
+		return p
+	}
+	send.Group = 1
+	p.Steps = []schedule.Step{recv, send}
+	return p
+}
+
+// severalProgram is this rank's program: in each hop a message to each of the next ranks of the ring,
+// and one from each of the last ones.
+func severalProgram(rank, size int, ring []int, count, hops int) *schedule.Program {
+	p := &schedule.Program{
+		Collective: schedule.AllGather, Algorithm: "probe", Rank: rank, Size: size,
+	}
+	if len(ring) == 0 {
+		return p
+	}
+	at, n := slices.Index(ring, rank), len(ring)
+	for i := range severalOf(n) + 1 {
+		p.Layouts[schedule.In] = append(p.Layouts[schedule.In], i*count)
+	}
+	p.Layouts[schedule.Out] = p.Layouts[schedule.In]
+	from, to := schedule.In, schedule.Out
+	for hop := range hops {
+		for i := range severalOf(n) {
+			next, last := ring[(at+1+i)%n], ring[(at+n-1-i)%n]
+			p.Steps = append(p.Steps, schedule.Step{
+				Kind: schedule.Send, Peer: next, A: schedule.Span{Buf: from, Block: i, N: 1}, Group: hop,
+			}, schedule.Step{
+				Kind: schedule.Recv, Peer: last, Dst: schedule.Span{Buf: to, Block: i, N: 1}, Group: hop,
+			})
+		}
 		from, to = to, from
 	}
 	return p
@@ -286,21 +401,24 @@ func (t *tuner) fabric(driver string) *topology.Fabric {
 			continue // inside a host nothing takes so long, but a core that others have
 		}
 		frame, gamma := k.frame(curve), k.gamma(curve)
+		message, first, turn := k.work(curve)
 		if c := k.seconds[calls]; c > 0 && !k.outer || f.Call == 0 {
 			f.Call = max(0, c-curve.Alpha())
 		}
 		if !k.busy {
-			links.Alone, links.Frame = curve, frame
+			links.Alone, links.Message, links.Frame = curve, message, frame
 			if gamma >= 0 && !reduces {
 				f.Gamma, reduces = gamma, true
 			}
 			continue
 		}
+		links.Turn, links.Several = turn, k.several(curve)
 		each := 1 / float64(k.ranks)
 		for i := range curve {
 			curve[i].Seconds *= each
 		}
 		links.Busy, links.BusyFrame = curve, frame*each
+		links.BusyFirst, links.BusyMessage = first*each, message*each
 		if gamma >= 0 && !busy {
 			f.BusyGamma, busy = gamma*each, true
 		}
@@ -327,6 +445,38 @@ func (k *probeKind) frame(c topology.Curve) float64 {
 		return c.Alpha()
 	}
 	return max(0, min(c.Alpha(), (many-c.Seconds(probeCut))/(probeFrames-1)))
+}
+
+// work takes the latency of a hop apart: what each message but the first to different ranks costs,
+// what the first one does, of all ranks together, and the turn that is left, in which ranks wait for a
+// core. Without the probes for it all is work where cores have no time to wait.
+func (k *probeKind) work(c topology.Curve) (message, first, turn float64) {
+	alpha := c.Alpha()
+	message, first = k.frame(c), alpha
+	if k.busy {
+		message = alpha
+	}
+	if all := k.seconds[several]; all > 0 {
+		message = max(0, min(alpha, (all-alpha)/float64(severalOf(k.length)-1)))
+		first = message
+	}
+	if lone := k.seconds[relay]; lone > 0 {
+		// Both are a turn, with the work of all ranks for their messages, or of one.
+		n := float64(k.ranks)
+		first = max(0, min(alpha, n*(alpha-lone)/(n-1)))
+		message = min(message, first)
+	}
+	return message, first, max(0, alpha-first)
+}
+
+// several is how many times as long a byte takes when a rank exchanges messages with several ranks.
+func (k *probeKind) several(c topology.Curve) float64 {
+	many := float64(severalOf(k.length))
+	all := k.seconds[severalLong] - k.seconds[several]
+	if one := c.Rate(probeReduce*many) * probeReduce; all > 0 && one > 0 {
+		return max(1, all/(many*one))
+	}
+	return 1
 }
 
 // gamma is what reducing a byte takes longer than receiving it; below 0 when it was not measured.

@@ -26,7 +26,8 @@ type Round struct {
 
 // Profile is what the programs of all ranks do, apart from the length of the vector.
 type Profile struct {
-	Rounds []Round
+	Rounds    []Round
+	HostRanks float64 // the most ranks of one host
 	// Depth is the most messages of which each waits for the one before it. Rounds that do not wait
 	// for each other, as in a pairwise all-to-all, make it less than their number.
 	Depth float64
@@ -73,7 +74,10 @@ func ProfileOf(g *Algorithm, a Args) *Profile {
 			t.step(p, &p.Steps[i], host)
 		}
 	}
-	f := &Profile{}
+	f := &Profile{HostRanks: float64(a.Size)}
+	if a.Hosts != nil {
+		f.HostRanks = float64(topology.HostsOf(a.Hosts).Largest())
+	}
 	n := max(1, float64(a.Elements(g.Collective)))
 	for _, group := range slices.Sorted(maps.Keys(rounds)) {
 		r := rounds[group].round(n)

@@ -159,7 +159,7 @@ func ExampleAssumed() {
 	f := topology.Assumed(memory, tcp)
 	message := topology.Load{Messages: 1, Bytes: 1 << 20}
 	fmt.Printf("inside a host %.0f us, between hosts %.0f us\n",
-		1e6*f.Inner.Stream(message), 1e6*f.Outer.Stream(message))
+		1e6*f.Inner.Stream(message, 0), 1e6*f.Outer.Stream(message, 0))
 	// Output: inside a host 175 us, between hosts 536 us
 }
 

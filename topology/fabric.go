@@ -61,6 +61,14 @@ func (c Curve) Beta() float64 {
 	return (b.Seconds - a.Seconds) / (b.Bytes - a.Bytes)
 }
 
+// Rate is the time of a byte of a message of so many, beyond the latency.
+func (c Curve) Rate(bytes float64) float64 {
+	if bytes <= 0 {
+		return 0
+	}
+	return (c.Seconds(bytes) - c.Alpha()) / bytes
+}
+
 // Rising returns the curve with its points in order and no point below one before it: neighbours in
 // the wrong order, which noise has turned around, both get their mean.
 func (c Curve) Rising() Curve {
@@ -108,17 +116,29 @@ func finite(x float64) bool { return x >= 0 && !math.IsInf(x, 1) }
 
 // Links is what messages between ranks at one distance cost.
 type Links struct {
-	// Alone is the time of a round in which two ranks swap messages and the others do nothing.
+	// Alone is the time of a round in which two ranks swap messages and the others do nothing. Each
+	// has two buffers as long as the message, which caches hold or do not.
 	Alone Curve `json:"alone"`
-	// Frame is what a message costs beyond its bytes where nobody waits for the one before it:
-	// the part of Alone's latency that is work.
-	Frame float64 `json:"frame"`
-	// Busy is how long a message keeps a whole host busy when all of its ranks swap messages, and
-	// BusyFrame the part of it that is there without waiting. Ranks that outnumber the cores take
-	// turns, and all ranks of a host share its network: so what they do together takes at least
-	// the sum. Empty when it makes no difference.
-	Busy      Curve   `json:"busy,omitempty"`
-	BusyFrame float64 `json:"busy_frame,omitempty"`
+	// Message is what each of several messages to different ranks costs beyond its bytes where
+	// nobody waits for the one before it: the part of Alone's latency that is work. Frame is the
+	// same of the frames that a message is cut into.
+	Message float64 `json:"message"`
+	Frame   float64 `json:"frame"`
+	// Busy is how long a message keeps a whole host busy when all of its ranks swap messages.
+	// BusyFirst is the work in it that is no bytes, for the first message of a rank in a round;
+	// BusyMessage that of each further one, to or from another rank; BusyFrame that of a frame. Ranks that
+	// outnumber the cores take turns, and all ranks of a host share its network: so what they do
+	// together takes at least the sum. Empty when it makes no difference.
+	Busy        Curve   `json:"busy,omitempty"`
+	BusyFirst   float64 `json:"busy_first,omitempty"`
+	BusyMessage float64 `json:"busy_message,omitempty"`
+	BusyFrame   float64 `json:"busy_frame,omitempty"`
+	// Turn is how long a message takes at least when all ranks of a host wait for one, whoever sends:
+	// until those who have a core have let go of it.
+	Turn float64 `json:"turn,omitempty"`
+	// Several is how many times as long a byte keeps a busy host busy when its ranks exchange messages
+	// with several ranks at once; 0 is the same as 1.
+	Several float64 `json:"several,omitempty"`
 }
 
 // Fabric tells the speed of the links of a set of ranks, in two levels: Inner between ranks of one
@@ -139,7 +159,7 @@ type Fabric struct {
 // Assumed is the fabric in which inner and outer links have one latency and bandwidth each, and
 // every rank has a core of its own. With the same model twice, predictions are what Model.Seconds says.
 func Assumed(inner, outer Model) Fabric {
-	links := func(m Model) Links { return Links{Alone: Line(m.Alpha, m.Beta), Frame: m.Alpha} }
+	links := func(m Model) Links { return Links{Alone: Line(m.Alpha, m.Beta), Message: m.Alpha, Frame: m.Alpha} }
 	return Fabric{Inner: links(inner), Outer: links(outer), Gamma: max(inner.Gamma, outer.Gamma), Delta: inner.Delta}
 }
 
@@ -162,7 +182,9 @@ func (f *Fabric) Check() error {
 		}
 	}
 	for _, x := range []float64{
-		f.Inner.Frame, f.Inner.BusyFrame, f.Outer.Frame, f.Outer.BusyFrame, f.Gamma, f.BusyGamma, f.Delta, f.Call,
+		f.Inner.Message, f.Inner.Frame, f.Inner.BusyFirst, f.Inner.BusyMessage, f.Inner.BusyFrame, f.Inner.Turn, f.Inner.Several,
+		f.Outer.Message, f.Outer.Frame, f.Outer.BusyFirst, f.Outer.BusyMessage, f.Outer.BusyFrame, f.Outer.Turn, f.Outer.Several,
+		f.Gamma, f.BusyGamma, f.Delta, f.Call,
 	} {
 		if !finite(x) {
 			return fmt.Errorf("%w: a time of %g s", ErrFabric, x)
@@ -177,22 +199,30 @@ type Load struct{ Messages, Bytes float64 }
 // Scale returns the load for n bytes of a vector, of which it has a share.
 func (l Load) Scale(n float64) Load { return Load{l.Messages, l.Bytes * n} }
 
-// Stream returns how long the messages take a rank that waits for nobody, one after the other.
-func (l *Links) Stream(w Load) float64 { return stream(l.Alone, l.Frame, w) }
+// Stream returns how long the messages take a rank that waits for nobody, one after the other. All
+// of the call has so many bytes in the memory of a rank.
+func (l *Links) Stream(w Load, memory float64) float64 {
+	return stream(l.Alone, l.Message, w, memory)
+}
 
 // Latency is what a rank waits for a message beyond that.
-func (l *Links) Latency() float64 { return max(0, l.Alone.Alpha()-l.Frame) }
+func (l *Links) Latency() float64 { return max(0, l.Alone.Alpha()-l.Message, l.Turn) }
 
-// BusyStream and BusyLatency are the same of a host that is busy.
-func (l *Links) BusyStream(w Load) float64 { return stream(l.Busy, l.BusyFrame, w) }
+// BusyStream is Stream for a busy host of so many ranks, of which one has up to most messages at once.
+func (l *Links) BusyStream(w Load, ranks, most, memory float64) float64 {
+	if most > 1 {
+		w.Bytes *= max(1, l.Several)
+	}
+	first := min(ranks, w.Messages) * max(0, l.BusyFirst-l.BusyMessage)
+	return first + stream(l.Busy, l.BusyMessage, w, memory)
+}
 
-// BusyLatency is how much longer each of a round's messages keeps the host busy when its
-// ranks must wait for it.
-func (l *Links) BusyLatency() float64 { return max(0, l.Busy.Alpha()-l.BusyFrame) }
-
-func stream(c Curve, frame float64, w Load) float64 {
+// stream takes a byte for as slow as the curve has it for such a message, or for one whose two
+// buffers are all of the memory.
+func stream(c Curve, message float64, w Load, memory float64) float64 {
 	if w.Messages == 0 {
 		return 0
 	}
-	return w.Messages * (min(frame, c.Alpha()) + c.Seconds(w.Bytes/w.Messages) - c.Alpha())
+	each := w.Bytes / w.Messages
+	return w.Messages*min(message, c.Alpha()) + w.Bytes*max(c.Rate(each), c.Rate(memory/2))
 }

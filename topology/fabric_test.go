@@ -83,6 +83,7 @@ func TestFabricCheck(t *testing.T) {
 		"goes back":   func(f *topology.Fabric) { f.Inner.Busy = topology.Curve{{Bytes: 1}, {Bytes: 1}} },
 		"below zero":  func(f *topology.Fabric) { f.Outer.Busy = topology.Curve{{Bytes: -1}} },
 		"call":        func(f *topology.Fabric) { f.Call = math.NaN() },
+		"turn":        func(f *topology.Fabric) { f.Outer.Turn = -1 },
 		"busy reduce": func(f *topology.Fabric) { f.BusyGamma = math.Inf(1) },
 	} {
 		f := topology.Assumed(model, model)
@@ -97,21 +98,47 @@ func TestFabricCheck(t *testing.T) {
 
 // TestLinks takes a message apart: what waits and what is work make up the curve.
 func TestLinks(t *testing.T) {
+	type load = topology.Load
 	l := topology.Links{
-		Alone: topology.Line(10, 2), Frame: 4,
-		Busy: topology.Line(6, 1), BusyFrame: 1,
+		Alone: topology.Line(10, 2), Message: 4,
+		Busy: topology.Line(6, 1), BusyFirst: 3, BusyMessage: 1, Turn: 9, Several: 4,
 	}
-	if got := l.Latency() + l.Stream(topology.Load{Messages: 1, Bytes: 3}); got != l.Alone.Seconds(3) {
+	alone := topology.Links{Alone: l.Alone, Message: l.Message}
+	if got := alone.Latency() + alone.Stream(load{Messages: 1, Bytes: 3}, 0); got != l.Alone.Seconds(3) {
 		t.Errorf("a message takes %g, want %g", got, l.Alone.Seconds(3))
 	}
-	if got := l.Stream(topology.Load{Messages: 5, Bytes: 10}); got != 5*4+2*10 {
+	if got := l.Latency(); got != 9 {
+		t.Errorf("a message of a busy host waits for %g", got)
+	}
+	if got := l.Stream(load{Messages: 5, Bytes: 10}, 0); got != 5*4+2*10 {
 		t.Errorf("a stream takes %g", got)
 	}
-	got := l.BusyLatency() + l.BusyStream(topology.Load{Messages: 1, Bytes: 3})
-	if got != l.Busy.Seconds(3) {
-		t.Errorf("a message keeps the host for %g, want %g", got, l.Busy.Seconds(3))
+	for _, c := range []struct {
+		load  load
+		ranks float64
+		most  float64
+		want  float64
+	}{
+		{load{Messages: 2, Bytes: 6}, 2, 1, 2*3 + 6},
+		{load{Messages: 1, Bytes: 6}, 2, 1, 3 + 6},
+		{load{Messages: 6, Bytes: 6}, 2, 3, 2*3 + 4*1 + 4*6},
+		{load{}, 2, 0, 0},
+	} {
+		if got := l.BusyStream(c.load, c.ranks, c.most, 0); got != c.want {
+			t.Errorf("%+v of %g ranks keep the host for %g, want %g", c.load, c.ranks, got, c.want)
+		}
 	}
-	if got := l.Stream(topology.Load{}); got != 0 {
+	if got := l.Stream(load{}, 0); got != 0 {
 		t.Errorf("no message takes %g", got)
+	}
+}
+
+// TestMemoryCounts: a short message of a call that no cache holds is as slow as a long one.
+func TestMemoryCounts(t *testing.T) {
+	l := topology.Links{Alone: topology.Curve{{Seconds: 1}, {Bytes: 10, Seconds: 2}, {Bytes: 20, Seconds: 11}}}
+	for _, c := range []struct{ memory, want float64 }{{0, 1}, {20, 1}, {40, 5}} {
+		if got := l.Stream(topology.Load{Messages: 1, Bytes: 10}, c.memory); got != c.want {
+			t.Errorf("10 of %g bytes take %g, want %g", c.memory, got, c.want)
+		}
 	}
 }

@@ -113,7 +113,8 @@ func (s *session) accuracy(ctx context.Context, t trial) (*accuracy, error) {
 		call = func(ctx context.Context) error { return errors.Join(there(ctx), back(ctx)) }
 		seconds += more
 	}
-	took, err := s.typical(ctx, call)
+	send, _ := t.lengths()
+	took, err := s.typical(ctx, call, s.a[:send*t.typ.Size()])
 	if err != nil {
 		return nil, err
 	}
@@ -164,40 +165,70 @@ func (s *session) wayBack(t trial) (func(context.Context) error, float64, error)
 
 // typical returns what a call usually takes, on the rank where that is longest: the median of the
 // means of some batches. In single calls ranks overtake each other: one waits twice, the next not
-// at all.
+// at all. Before each call a rank changes what it sends, as a program does, for else its peers find it
+// in their caches; what that takes is not counted.
 func (s *session) typical(
-	ctx context.Context, call func(context.Context) error,
+	ctx context.Context, call func(context.Context) error, sent []byte,
 ) (time.Duration, error) {
+	change := func(context.Context) error {
+		for i := 0; i < len(sent); i += cacheLine {
+			sent[i]++
+		}
+		return nil
+	}
+	both := func(ctx context.Context) error {
+		_ = change(ctx) // it has no way to fail
+		return call(ctx)
+	}
 	n := s.o.iterations
 	if n == 0 {
-		start := time.Now()
-		for range warmupStart {
-			if err := call(ctx); err != nil {
+		// Ranks learn how to wait, and links touch their memory, for as long as is measured then.
+		for range 2 {
+			each, err := s.mean(ctx, both, max(n/2, warmupStart))
+			if err != nil {
 				return 0, err
 			}
+			n = int(max(minIterations, min(float64(s.o.target)/max(1, each), typicalCalls)))
 		}
-		longest := []float64{float64(time.Since(start)) / warmupStart}
-		if err := collective.AllReduce(ctx, s.c, longest, tensor.Max); err != nil {
+	}
+	var medians [2]float64
+	for i, f := range [...]func(context.Context) error{both, change} {
+		batch := max(1, n/typicalBatches)
+		samples := make([]float64, n/batch)
+		for j := range samples {
+			start := time.Now()
+			for range batch {
+				if err := f(ctx); err != nil {
+					return 0, err
+				}
+			}
+			samples[j] = float64(time.Since(start)) / float64(batch)
+		}
+		slices.Sort(samples)
+		medians[i] = samples[len(samples)/2]
+	}
+	took := []float64{max(0, medians[0]-medians[1])}
+	err := collective.AllReduce(ctx, s.c, took, tensor.Max)
+	return time.Duration(took[0]), err
+}
+
+// mean is the mean time of n calls, in nanoseconds, of the rank where it is longest.
+func (s *session) mean(
+	ctx context.Context, call func(context.Context) error, n int,
+) (float64, error) {
+	start := time.Now()
+	for range n {
+		if err := call(ctx); err != nil {
 			return 0, err
 		}
-		n = int(max(minIterations, min(float64(s.o.target)/max(1, longest[0]), typicalCalls)))
 	}
-	batch := max(1, n/typicalBatches)
-	samples := make([]float64, n/batch)
-	for i := range samples {
-		start := time.Now()
-		for range batch {
-			if err := call(ctx); err != nil {
-				return 0, err
-			}
-		}
-		samples[i] = float64(time.Since(start)) / float64(batch)
-	}
-	slices.Sort(samples)
-	median := []float64{samples[len(samples)/2]}
-	err := collective.AllReduce(ctx, s.c, median, tensor.Max)
-	return time.Duration(median[0]), err
+	longest := []float64{float64(time.Since(start)) / float64(n)}
+	err := collective.AllReduce(ctx, s.c, longest, tensor.Max)
+	return longest[0], err
 }
+
+// cacheLine is how far apart the bytes are of which changing one makes all caches read anew.
+const cacheLine = 64
 
 // Bounds of the calls that -explain makes of a trial, and in how many batches it makes them.
 const (
