@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/tutti-ml/tutti/rendezvous"
@@ -39,7 +40,7 @@ func Connect(ctx context.Context, opts ...Option) (*Comm, error) {
 		return nil, fmt.Errorf("collective: connect: %w", err)
 	}
 	session, err := rendezvous.Join(ctx, env, rendezvous.Member{
-		HostID: hostID, Addresses: ep.Addresses(), Version: buildVersion(),
+		HostID: hostID, Cores: runtime.NumCPU(), Addresses: ep.Addresses(), Version: buildVersion(),
 		Config: fmt.Sprintf("driver=%s\n%s", name, cfg.agreed()),
 	}, rendezvous.Options{Logger: cfg.logger})
 	if err != nil {

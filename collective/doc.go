@@ -59,9 +59,10 @@
 // ranks. Connect measures that, in part of a second: between ranks of one host and of different ones, of
 // two ranks alone and of all at once, who share cores and network. What was measured is kept for
 // a day in a file of the user's. All ranks agree on all of it. Floating-point sums are an exception:
-// their bits depend on the algorithm, so by default it is chosen by what is assumed of the driver, as
-// in every other run; TUTTI_TUNE=on, or WithTuning, lets measurements choose there too. Comm.Explain
-// has the candidates, what is predicted of each, and the reason.
+// their bits depend on the algorithm, so by default it is chosen by what is assumed of the driver, and
+// of whether ranks outnumber the cores of a host, as in every other run there; TUTTI_TUNE=on, or
+// WithTuning, lets measurements choose there too. Comm.Explain has the candidates, what is predicted of
+// each, and the reason.
 //
 // # Limits
 //

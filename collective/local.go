@@ -57,10 +57,11 @@ func newWorld(w world) *Comm {
 		}
 		e.peers = append(e.peers, p)
 	}
-	hosts := topology.HostsOf(ids).Index
+	hosts, inTurns := topology.HostsOf(ids).Index, crowded(w.members)
 	pl := planner{
-		hosts: hosts, assumed: assumed(w.driver, hosts), force: w.config.force,
-		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes, wire: w.config.wire,
+		hosts: hosts, assumed: assumed(w.driver, hosts, inTurns), force: w.config.force,
+		canonical: w.config.invariant, chunkBytes: w.config.chunk(w.driver, inTurns),
+		wire: w.config.wire,
 	}
 	pl.speeds = pl.assumed
 	if f := w.config.fabric; f != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
 	"github.com/tutti-ml/tutti/topology"
@@ -35,8 +36,8 @@ func TestPredictAssumed(t *testing.T) {
 	}
 }
 
-// crowded is a host on which a rank that waits for a message waits for a core, too.
-func crowded() topology.Fabric {
+// inTurns is a host on which a rank that waits for a message waits for a core, too.
+func inTurns() topology.Fabric {
 	fast := topology.Model{Alpha: 1e-6, Beta: 1e-10}
 	f := topology.Assumed(fast, fast)
 	f.Inner.Busy, f.Inner.BusyFirst, f.Inner.Turn = topology.Line(1e-6, 1e-10), 1e-6, 1e-3
@@ -63,7 +64,7 @@ func TestPredictChooses(t *testing.T) {
 			1 << 20,
 			"hierarchical", "moves",
 		},
-		{"crowded", crowded(), make([]int, 8), 1 << 20, "direct", "waiting"},
+		{"in turns", inTurns(), make([]int, 8), 1 << 20, "direct", "waiting"},
 	} {
 		comms := ranks(t, setting{
 			size: len(c.hosts), hosts: c.hosts, opts: []Option{WithFabric(c.fabric)},
@@ -125,7 +126,7 @@ func TestSteady(t *testing.T) {
 	} {
 		p := planner{
 			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
-			speeds: speeds{fabric: crowded()}, assumed: assumed("zmq:tcp", make([]int, c.size)),
+			speeds: speeds{fabric: inTurns()}, assumed: assumed("zmq:tcp", make([]int, c.size), false),
 			steady: c.steady,
 		}
 		r := &request{coll: schedule.AllReduce, typ: c.typ, op: c.op, count: 4 << 20 / c.typ.Size()}
@@ -138,6 +139,71 @@ func TestSteady(t *testing.T) {
 		got, err = p.choose(r.coll, p.choices(r, p.args(r)))
 		if err != nil || got.Algorithm.Name != "ring" {
 			t.Errorf("forced: %v, %v", got.Algorithm, err)
+		}
+	}
+}
+
+// TestCrowdedHosts: where ranks outnumber cores, long vectors go by the ring over sockets, without any
+// measurement, and so in every run.
+func TestCrowdedHosts(t *testing.T) {
+	member := func(host string, cores int) rendezvous.Member {
+		return rendezvous.Member{HostID: host, Cores: cores}
+	}
+	for _, c := range []struct {
+		members []rendezvous.Member
+		want    bool
+	}{
+		{[]rendezvous.Member{member("a", 2), member("a", 2)}, false},
+		{[]rendezvous.Member{member("a", 2), member("a", 2), member("a", 2)}, true},
+		{[]rendezvous.Member{member("a", 2), member("b", 1), member("a", 2)}, false},
+		{[]rendezvous.Member{member("a", 8), member("b", 1), member("b", 8)}, true},
+		{[]rendezvous.Member{member("a", 0), member("a", 0)}, false},
+	} {
+		if got := crowded(c.members); got != c.want {
+			t.Errorf("%+v: %v", c.members, got)
+		}
+	}
+	for _, c := range []struct {
+		driver  string
+		size    int
+		bytes   int
+		crowded bool
+		want    string
+	}{
+		{"zmq:tcp", 4, 16 << 20, true, "ring"},
+		{"zmq:tcp", 4, 16 << 20, false, "butterfly"},
+		{"zmq:tcp", 4, 64 << 10, true, "recursive-doubling"},
+		{"zmq:tcp", 8, 1 << 20, true, "butterfly"},
+		{"zmq:tcp", 8, 16 << 20, true, "ring"},
+		{"zmq:ipc", 3, 4 << 20, true, "ring"},
+	} {
+		p := planner{
+			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+			speeds: assumed(c.driver, make([]int, c.size), c.crowded),
+		}
+		r := &request{coll: schedule.AllReduce, typ: tensor.F32, op: tensor.Sum, count: c.bytes / 4}
+		got, err := p.choose(r.coll, p.choices(r, p.args(r)))
+		if err != nil || got.Algorithm.Name != c.want {
+			t.Errorf("%+v: %s, %v", c, got.Algorithm.Name, err)
+		}
+	}
+}
+
+func TestChunkByDefault(t *testing.T) {
+	for _, c := range []struct {
+		asked   int
+		driver  string
+		crowded bool
+		want    int
+	}{
+		{0, "zmq:tcp", false, defaultChunkBytes},
+		{0, "zmq:tcp", true, crowdedChunkBytes},
+		{0, "shm", true, defaultChunkBytes},
+		{1 << 20, "zmq", true, 1 << 20},
+	} {
+		cfg := &config{chunkBytes: c.asked}
+		if got := cfg.chunk(c.driver, c.crowded); got != c.want {
+			t.Errorf("%+v: %d", c, got)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (c *Comm) tune(
 		schedule.AllReduce: schedule.Algorithms(schedule.AllReduce)[0].Name,
 		schedule.Broadcast: schedule.Algorithms(schedule.Broadcast)[0].Name,
 	}
-	pl.canonical, pl.speeds = false, assumed(driver, pl.hosts)
+	pl.canonical, pl.speeds = false, pl.assumed
 	t := &tuner{c: e.newComm(tuneComm, c.ranks, c.rank, pl)}
 	e.mu.Unlock()
 	s, err := t.run(ctx, driver, members, cfg)

@@ -388,7 +388,7 @@ func (c *Comm) runPlan(ctx context.Context, entry *planned, r *request, calls in
 // what is assumed of the driver takes its place.
 func (t *tuner) fabric(driver string) *topology.Fabric {
 	inner, outer := modelOf(driver)
-	f := topology.Assumed(inner, outer)
+	f := t.c.planner.assumed.fabric
 	var reduces, busy bool // whether reductions were measured
 	for i := range t.kinds {
 		k := &t.kinds[i]

@@ -53,13 +53,11 @@ func (p *Program) directAllGather(t team, own Span, out view) {
 // tenth faster at 64 MiB.
 const sharedCache = 64 << 20
 
-// partial is the share of a vector that is moved for others than the first pair: (p-2)/p.
-func partial(size int) float64 { return float64(max(0, size-2)) / float64(size) }
-
 // directCost is the cost of one direct phase over n bytes, of which others than the direct algorithm
 // would move the share cached through main memory.
 func directCost(n float64, size int, reduces bool, cached float64) topology.Cost {
 	c := ringCost(n, size, reduces)
+	c.Forwarded = 0
 	if n*float64(size) > sharedCache {
 		c.Cached = cached * n
 	}

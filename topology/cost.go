@@ -9,6 +9,8 @@ type Cost struct {
 	// Cached are bytes that the algorithm of the same Bytes would move out of main memory and this one
 	// finds in a cache, where ranks share memory.
 	Cached float64
+	// Forwarded are those of Bytes that a rank sends on right after they came, chunk by chunk.
+	Forwarded float64
 }
 
 // Model is the alpha-beta-gamma model of a set of links.
@@ -17,9 +19,13 @@ type Model struct {
 	Beta  float64 // seconds per byte moved
 	Gamma float64 // seconds per byte reduced
 	Delta float64 // seconds saved per cached byte; 0 where ranks share no memory
+	// Forward is the seconds saved per forwarded byte: where links copy and ranks outnumber the cores of a
+	// host, a rank that has its turn sends on what it has just copied. 0 elsewhere.
+	Forward float64
 }
 
 // Seconds returns the predicted time of a cost.
 func (m Model) Seconds(c Cost) float64 {
-	return m.Alpha*c.Messages + m.Beta*c.Bytes + m.Gamma*c.Reduced - m.Delta*c.Cached
+	return m.Alpha*c.Messages + m.Beta*c.Bytes + m.Gamma*c.Reduced -
+		m.Delta*c.Cached - m.Forward*c.Forwarded
 }

@@ -152,15 +152,20 @@ type Fabric struct {
 	// its ranks reduce.
 	Gamma     float64 `json:"gamma"`
 	BusyGamma float64 `json:"busy_gamma,omitempty"`
-	// Delta is the time saved with a byte that is found in a cache, see Model.
-	Delta float64 `json:"delta,omitempty"`
+	// Delta is the time saved with a byte that is found in a cache, Forward that with one inside a host
+	// that is sent on, see Model.
+	Delta   float64 `json:"delta,omitempty"`
+	Forward float64 `json:"forward,omitempty"`
 }
 
 // Assumed is the fabric in which inner and outer links have one latency and bandwidth each, and
 // every rank has a core of its own. With the same model twice, predictions are what Model.Seconds says.
 func Assumed(inner, outer Model) Fabric {
 	links := func(m Model) Links { return Links{Alone: Line(m.Alpha, m.Beta), Message: m.Alpha, Frame: m.Alpha} }
-	return Fabric{Inner: links(inner), Outer: links(outer), Gamma: max(inner.Gamma, outer.Gamma), Delta: inner.Delta}
+	return Fabric{
+		Inner: links(inner), Outer: links(outer), Gamma: max(inner.Gamma, outer.Gamma),
+		Delta: inner.Delta, Forward: inner.Forward,
+	}
 }
 
 // ErrFabric is what the errors of Check are.
@@ -184,7 +189,7 @@ func (f *Fabric) Check() error {
 	for _, x := range []float64{
 		f.Inner.Message, f.Inner.Frame, f.Inner.BusyFirst, f.Inner.BusyMessage, f.Inner.BusyFrame, f.Inner.Turn, f.Inner.Several,
 		f.Outer.Message, f.Outer.Frame, f.Outer.BusyFirst, f.Outer.BusyMessage, f.Outer.BusyFrame, f.Outer.Turn, f.Outer.Several,
-		f.Gamma, f.BusyGamma, f.Delta, f.Call,
+		f.Gamma, f.BusyGamma, f.Delta, f.Forward, f.Call,
 	} {
 		if !finite(x) {
 			return fmt.Errorf("%w: a time of %g s", ErrFabric, x)
