@@ -97,11 +97,43 @@ func TestProfilesAreKept(t *testing.T) {
 	if p.profile(g, schedule.Args{Size: 4, Root: 1, Count: 10}) == first {
 		t.Error("another root has the same profile")
 	}
-	for root := range 2 * maxProfiles {
-		p.profile(g, schedule.Args{Size: 4, Root: root % 4, InPlace: root%8 < 4, Count: 10})
+	for i := range maxProfiles {
+		p.profiles[profileKey{root: -i}] = first
 	}
+	p.profile(g, schedule.Args{Size: 4, Root: 2, Count: 10})
 	if len(p.profiles) > maxProfiles {
 		t.Errorf("%d profiles are kept", len(p.profiles))
+	}
+}
+
+// TestPredictAgrees: what ranks predict does not depend on what they can't know of each other, which
+// is their rank and whether they are in place.
+func TestPredictAgrees(t *testing.T) {
+	hosts := []int{0, 0, 0, 1, 1}
+	fabric := inTurns()
+	fabric.Inner.Busy = topology.Curve{{Seconds: 1e-6}, {Bytes: 1 << 10, Seconds: 2e-6}, {Bytes: 1 << 20, Seconds: 9e-3}}
+	fabric.Outer = fabric.Inner
+	for coll := schedule.AllReduce; coll <= schedule.Barrier; coll++ {
+		p := planner{
+			size: len(hosts), hosts: hosts, chunkBytes: defaultChunkBytes,
+			profiles: map[profileKey]*schedule.Profile{}, speeds: speeds{fabric: fabric},
+		}
+		r := &request{coll: coll, typ: tensor.F32, op: tensor.Sum, count: 1 << 18, root: 3}
+		var first []Choice
+		for p.rank = range p.size {
+			for _, r.inPlace = range []bool{false, true} {
+				all := p.candidates(&p.speeds, r, p.args(r))
+				if first == nil {
+					first = all
+				}
+				for i := range all {
+					if a, b := &first[i], &all[i]; a.Prediction != b.Prediction || a.ChunkBytes != b.ChunkBytes {
+						t.Errorf("%s %s, rank %d, in place %v: %+v in chunks of %d, rank 0 has %+v, %d", coll,
+							a.Algorithm.Name, p.rank, r.inPlace, b.Prediction, b.ChunkBytes, a.Prediction, a.ChunkBytes)
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -143,8 +175,8 @@ func TestSteady(t *testing.T) {
 	}
 }
 
-// TestCrowdedHosts: where ranks outnumber cores, long vectors go by the ring over sockets, without any
-// measurement, and so in every run.
+// TestCrowdedHosts: where ranks outnumber cores, long vectors go by the ring over sockets, and directly
+// through shared memory, without any measurement, and so in every run.
 func TestCrowdedHosts(t *testing.T) {
 	member := func(host string, cores int) rendezvous.Member {
 		return rendezvous.Member{HostID: host, Cores: cores}
@@ -176,6 +208,9 @@ func TestCrowdedHosts(t *testing.T) {
 		{"zmq:tcp", 8, 1 << 20, true, "butterfly"},
 		{"zmq:tcp", 8, 16 << 20, true, "ring"},
 		{"zmq:ipc", 3, 4 << 20, true, "ring"},
+		{"shm", 4, 1 << 20, true, "direct"},
+		{"shm", 4, 1 << 20, false, "butterfly"},
+		{"shm", 8, 256 << 10, true, "butterfly"},
 	} {
 		p := planner{
 			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},

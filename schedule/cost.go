@@ -37,6 +37,7 @@ func plus(costs ...topology.Cost) topology.Cost {
 		c.Bytes += d.Bytes
 		c.Reduced += d.Reduced
 		c.Cached += d.Cached
+		c.Vectors = max(c.Vectors, d.Vectors)
 		c.Forwarded += d.Forwarded
 	}
 	return c

@@ -152,9 +152,9 @@ type Fabric struct {
 	// its ranks reduce.
 	Gamma     float64 `json:"gamma"`
 	BusyGamma float64 `json:"busy_gamma,omitempty"`
-	// Delta is the time saved with a byte that is found in a cache, Forward that with one inside a host
-	// that is sent on, see Model.
+	// Delta, Caches and Forward are those of Model, inside a host.
 	Delta   float64 `json:"delta,omitempty"`
+	Caches  float64 `json:"caches,omitempty"`
 	Forward float64 `json:"forward,omitempty"`
 }
 
@@ -164,8 +164,13 @@ func Assumed(inner, outer Model) Fabric {
 	links := func(m Model) Links { return Links{Alone: Line(m.Alpha, m.Beta), Message: m.Alpha, Frame: m.Alpha} }
 	return Fabric{
 		Inner: links(inner), Outer: links(outer), Gamma: max(inner.Gamma, outer.Gamma),
-		Delta: inner.Delta, Forward: inner.Forward,
+		Delta: inner.Delta, Caches: inner.Caches, Forward: inner.Forward,
 	}
+}
+
+// Saved is the time of what caches spare in a call inside a host.
+func (f *Fabric) Saved(c Cost) float64 {
+	return Model{Delta: f.Delta, Caches: f.Caches, Forward: f.Forward}.saved(c)
 }
 
 // ErrFabric is what the errors of Check are.
@@ -189,7 +194,7 @@ func (f *Fabric) Check() error {
 	for _, x := range []float64{
 		f.Inner.Message, f.Inner.Frame, f.Inner.BusyFirst, f.Inner.BusyMessage, f.Inner.BusyFrame, f.Inner.Turn, f.Inner.Several,
 		f.Outer.Message, f.Outer.Frame, f.Outer.BusyFirst, f.Outer.BusyMessage, f.Outer.BusyFrame, f.Outer.Turn, f.Outer.Several,
-		f.Gamma, f.BusyGamma, f.Delta, f.Forward, f.Call,
+		f.Gamma, f.BusyGamma, f.Delta, f.Caches, f.Forward, f.Call,
 	} {
 		if !finite(x) {
 			return fmt.Errorf("%w: a time of %g s", ErrFabric, x)
