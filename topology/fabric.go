@@ -16,8 +16,8 @@ type Point struct {
 }
 
 // Curve is the time of a message as a function of its bytes: straight between its points, level
-// before the first and, behind the last, as steep as on the whole. Points rise in bytes
-// and do not fall in seconds. A curve of one point is a latency alone; an empty one is zero.
+// before the first and, behind the last, as steep as on the whole, or as between the last two where that is
+// steeper: caches end there. Points rise in bytes and do not fall in seconds. A curve of one point is a latency alone; an empty one is zero.
 //
 // One alpha and one beta do not describe a real link: a socket is fast while its buffer and the
 // cache hold what is under way, and slower beyond.
@@ -42,7 +42,12 @@ func (c Curve) Seconds(bytes float64) float64 {
 	case i == 0:
 		return c[0].Seconds
 	case i == len(c):
-		return c[i-1].Seconds + c.Beta()*(bytes-c[i-1].Bytes)
+		slope := c.Beta()
+		if i > 1 {
+			a, b := c[i-2], c[i-1]
+			slope = max(slope, (b.Seconds-a.Seconds)/(b.Bytes-a.Bytes))
+		}
+		return c[i-1].Seconds + slope*(bytes-c[i-1].Bytes)
 	default:
 		a, b := c[i-1], c[i]
 		return a.Seconds + (b.Seconds-a.Seconds)*(bytes-a.Bytes)/(b.Bytes-a.Bytes)

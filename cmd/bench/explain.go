@@ -166,65 +166,56 @@ func (s *session) wayBack(t trial) (func(context.Context) error, float64, error)
 // typical returns what a call usually takes, on the rank where that is longest: the median of the
 // means of some batches. In single calls ranks overtake each other: one waits twice, the next not
 // at all. Before each call a rank changes what it sends, as a program does, for else its peers find it
-// in their caches; what that takes is not counted.
+// in their caches; the clock stands still meanwhile.
 func (s *session) typical(
 	ctx context.Context, call func(context.Context) error, sent []byte,
 ) (time.Duration, error) {
-	change := func(context.Context) error {
-		for i := 0; i < len(sent); i += cacheLine {
-			sent[i]++
-		}
-		return nil
-	}
-	both := func(ctx context.Context) error {
-		_ = change(ctx) // it has no way to fail
-		return call(ctx)
-	}
 	n := s.o.iterations
 	if n == 0 {
 		// Ranks learn how to wait, and links touch their memory, for as long as is measured then.
 		for range 2 {
-			each, err := s.mean(ctx, both, max(n/2, warmupStart))
+			each, err := mean(ctx, call, sent, max(n/2, warmupStart))
 			if err != nil {
 				return 0, err
 			}
-			n = int(max(minIterations, min(float64(s.o.target)/max(1, each), typicalCalls)))
-		}
-	}
-	var medians [2]float64
-	for i, f := range [...]func(context.Context) error{both, change} {
-		batch := max(1, n/typicalBatches)
-		samples := make([]float64, n/batch)
-		for j := range samples {
-			start := time.Now()
-			for range batch {
-				if err := f(ctx); err != nil {
-					return 0, err
-				}
+			longest := []float64{each}
+			if err := collective.AllReduce(ctx, s.c, longest, tensor.Max); err != nil {
+				return 0, err
 			}
-			samples[j] = float64(time.Since(start)) / float64(batch)
+			n = int(max(minIterations, min(float64(s.o.target)/max(1, longest[0]), typicalCalls)))
 		}
-		slices.Sort(samples)
-		medians[i] = samples[len(samples)/2]
 	}
-	took := []float64{max(0, medians[0]-medians[1])}
+	batch := max(1, n/typicalBatches)
+	samples := make([]float64, n/batch)
+	for i := range samples {
+		var err error
+		if samples[i], err = mean(ctx, call, sent, batch); err != nil {
+			return 0, err
+		}
+	}
+	slices.Sort(samples)
+	took := []float64{samples[len(samples)/2]}
 	err := collective.AllReduce(ctx, s.c, took, tensor.Max)
 	return time.Duration(took[0]), err
 }
 
-// mean is the mean time of n calls, in nanoseconds, of the rank where it is longest.
-func (s *session) mean(
-	ctx context.Context, call func(context.Context) error, n int,
+// mean is the mean time of n calls on this rank, in nanoseconds. Before each it changes every line
+// of the cache that is sent.
+func mean(
+	ctx context.Context, call func(context.Context) error, sent []byte, n int,
 ) (float64, error) {
-	start := time.Now()
+	var took time.Duration
 	for range n {
+		for i := 0; i < len(sent); i += cacheLine {
+			sent[i]++
+		}
+		start := time.Now()
 		if err := call(ctx); err != nil {
 			return 0, err
 		}
+		took += time.Since(start)
 	}
-	longest := []float64{float64(time.Since(start)) / float64(n)}
-	err := collective.AllReduce(ctx, s.c, longest, tensor.Max)
-	return longest[0], err
+	return float64(took) / float64(n), nil
 }
 
 // cacheLine is how far apart the bytes are of which changing one makes all caches read anew.
