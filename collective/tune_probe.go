@@ -65,6 +65,7 @@ var probeSizes = []probeSize{
 	{64 << 10, messages},
 	{1 << 20, messages},
 	{8 << 10, messages},
+	{probeEmpty, messages},
 	{probeEmpty, calls},
 	{probeEmpty, relay},
 	{probeEmpty, several},
@@ -73,7 +74,6 @@ var probeSizes = []probeSize{
 	{probeCut, frames},
 	{probeReduce, messages},
 	{probeReduce, reductions},
-	{probeEmpty, messages},
 	{64 << 10, messages},
 	{1 << 20, messages},
 }
@@ -200,7 +200,8 @@ func (k *probeKind) guess(bytes int) float64 {
 }
 
 // note keeps what a hop takes; of a message measured twice, the shorter time: the first was perhaps
-// disturbed, or met memory that nobody had touched.
+// disturbed, or met memory that nobody had touched. Of an empty one it is the second: when the first
+// is measured nothing is known, so there are few calls.
 func (k *probeKind) note(size probeSize, seconds float64) {
 	if size.what != messages {
 		k.seconds[size.what] = seconds
@@ -216,11 +217,14 @@ func (k *probeKind) note(size probeSize, seconds float64) {
 	if !found {
 		k.curve = slices.Insert(k.curve, i, p)
 	}
-	k.curve[i].Seconds = min(k.curve[i].Seconds, p.Seconds)
+	if size.bytes > probeEmpty {
+		p.Seconds = min(k.curve[i].Seconds, p.Seconds)
+	}
+	k.curve[i] = p
 }
 
 // exchange makes the call of a probe so many times, and once before, and returns how long a call
-// took on this rank, 0 when it only looks on: the lower quartile over a few batches of their means.
+// took on this rank, 0 when it only looks on: the lower quartile over some batches of their means, of few the median.
 // Single calls would mislead, for ranks overtake each other: one finds its message, the next waits twice.
 // Whatever else has the cores now and then makes batches longer, never shorter.
 func (t *tuner) exchange(
@@ -273,6 +277,9 @@ func (t *tuner) exchange(
 		return 0, nil
 	}
 	slices.Sort(took)
+	if len(took) < probeBatches {
+		return took[len(took)/2], nil
+	}
 	return took[len(took)/4], nil
 }
 
