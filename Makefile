@@ -20,6 +20,8 @@ RPC_FLAGS   ?= -rounds 5
 RATE        ?= 100mbit
 WIRE_FLAGS  ?= -epochs 1 -batch 32 -hidden 1024,512 -bucket 1024
 PREDICT_FLAGS ?=
+IBVERBS_PKG ?= ./transport/ibverbs
+IBVERBS_FLAGS ?=
 PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
 
 .PHONY: help
@@ -66,6 +68,14 @@ race: ## the short tests under the race detector
 	scripts/setup.sh gcc libc6-dev redis-server
 	CGO_ENABLED=1 go test -race -short -timeout 15m $(PKG)
 
+.PHONY: test-ibverbs
+test-ibverbs: ## the tests of IBVERBS_PKG on real RDMA devices, in a virtual machine (soft RoCE)
+	scripts/rdma/test.sh $(IBVERBS_FLAGS) $(IBVERBS_PKG)
+
+.PHONY: test-ibverbs-race
+test-ibverbs-race: ## the same under the race detector
+	scripts/rdma/test.sh -race $(IBVERBS_FLAGS) $(IBVERBS_PKG)
+
 .PHONY: bench
 bench: ## Go benchmarks of PKG that match BENCH, COUNT times, into build/bench.txt
 	@mkdir -p build
@@ -105,6 +115,16 @@ bench-links: ## how much of links of RATES="1gbit 100mbit" all-reduces between t
 		echo "== $$rate, $$ranks a host"; \
 		scripts/netns/run.sh -n $$ranks -rate $$rate -- bin/bench -op allreduce -b 1M -e 16M -f 4 -c 0 \
 			-time 3s -json | grep ^netns; done; done
+
+.PHONY: bench-priority
+bench-priority: ## 4 B all-reduces beside 16 MiB ones between two hosts at RATES, without and with priority (root)
+	scripts/setup.sh iproute2
+	@mkdir -p bin
+	go build -o bin/ ./cmd/bench
+	for rate in $(RATES); do for priority in false true; do \
+		echo "== $$rate, priority $$priority"; \
+		scripts/netns/run.sh -rate $$rate -- bin/bench -b 4 -time 3s -c 0 -beside 16M -priority=$$priority | \
+			grep -E '#|f32'; done; done
 
 .PHONY: bench-wire
 bench-wire: ## gradients of a training step at RATE=100mbit between two hosts: f32, bf16, f16 (root)

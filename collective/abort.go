@@ -138,9 +138,7 @@ func (e *engine) fail(c *Comm, r *record) {
 		if p == nil {
 			continue
 		}
-		if p.inflight.len() > 0 && p.out != nil {
-			p.out.Reclaim() // the callers' memory is theirs again when their calls return
-		}
+		p.reclaim()
 		e.tell(p, transport.Header{Kind: transport.Abort, Comm: c.id, Epoch: c.epoch}, r.encode())
 	}
 	e.passOn(c)
@@ -197,10 +195,7 @@ func (e *engine) cancelled(c *call, cause error) {
 			After: c.lasted(), Waiting: c.waiting(), Err: cause,
 		}
 		comm.local = ce
-		e.fail(comm, &record{
-			cause: causeAborted, culprit: comm.rank, witness: comm.rank, seqA: c.seq,
-			callA: c.entry.fingerprint, host: comm.host(comm.rank), text: cause.Error(), err: ce,
-		})
+		e.fail(comm, comm.quits(c, cause.Error(), ce))
 	}
 }
 
@@ -273,6 +268,7 @@ func (e *engine) deafened(p *peer, err error) {
 	}
 	p.deaf = err
 	p.control.clear()
+	p.urgent.control.clear()
 	e.drain(p)
 }
 
@@ -327,10 +323,9 @@ func (e *engine) giveUp(p *peer, err error) {
 			}
 		}
 	}
-	if p.out != nil {
-		p.out.Reclaim()
-	}
+	p.reclaim()
 	p.inflight.clear()
+	p.urgent.inflight.clear()
 	p.hangUp()
 }
 

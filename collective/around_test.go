@@ -115,6 +115,9 @@ func TestAbortGoesRoundAFullLink(t *testing.T) {
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
 				}
+				if closed := errors.Is(first.broken, transport.ErrClosed); closed != (c.failed != nil) {
+					t.Errorf("the first link is closed before the endpoint: %v", closed)
+				}
 				close(ep.dialled)
 				var frames []control
 				for l := range ep.dialled {

@@ -16,6 +16,7 @@ type channel struct {
 	id    channelID
 	comm  *Comm // nil until this rank has made the communicator
 	peer  *peer
+	lane  *lane            // what its frames go out on; nil until one does
 	sendQ queue[*callLink] // calls that have frames to send, in order of their calls
 	recvQ queue[*callLink] // calls that expect frames
 

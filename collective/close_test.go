@@ -162,7 +162,7 @@ func TestExitAfterLastCall(t *testing.T) {
 	if testing.Short() {
 		times = 1
 	}
-	eachFault(t, []int{2, 3}, func(t *testing.T, driver string, size int) {
+	eachProcessDriver(t, []int{2, 3}, func(t *testing.T, driver string, size int) {
 		for range times {
 			runRanks(t, size, driver, "exit", "")
 		}

@@ -230,10 +230,18 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 			}
 		case c.usable() == nil: // the peer may be well: others can still dial it
 			c.local = &CancelledError{Rank: c.rank, Waiting: []string{err.Error()}, Err: ctx.Err()}
-			e.fail(c, &record{
-				cause: causeAborted, culprit: c.rank, witness: c.rank, host: e.host,
-				text: ctx.Err().Error(), err: c.local,
-			})
+			e.fail(c, c.quits(nil, ctx.Err().Error(), c.local))
+		}
+		if err := c.usable(); err != nil {
+			e.flushLater()
+			return err
+		}
+	}
+	if c.planner.priority {
+		for _, p := range entry.peers {
+			if p.urgent.out == nil && p.err == nil {
+				e.openUrgent(ctx, p)
+			}
 		}
 		if err := c.usable(); err != nil {
 			e.flushLater()
@@ -270,22 +278,27 @@ func (c *Comm) Abort(cause error) {
 	if c.usable() != nil {
 		return
 	}
-	r := &record{
-		cause: causeAborted, culprit: c.rank, witness: c.rank, host: e.host,
-		text: fmt.Sprint(cause), err: cause,
-	}
-	if call := e.currentCall(c); call != nil {
-		r.seqA, r.callA = call.seq, call.entry.fingerprint
-	}
-	e.fail(c, r)
+	e.fail(c, c.quits(e.currentCall(c), fmt.Sprint(cause), cause))
 	e.flushLater()
 	e.ep.Wake()
 }
 
+// quits is the record of this rank ending the communicator of its own accord, in a call or in none.
+func (c *Comm) quits(in *call, text string, err error) *record {
+	r := &record{
+		cause: causeAborted, culprit: c.rank, witness: c.rank, host: c.e.host, text: text, err: err,
+	}
+	if in != nil {
+		r.seqA, r.callA = in.seq, in.entry.fingerprint
+	}
+	return r
+}
+
 // Close leaves the communicator. Other ranks may finish the calls that this rank has finished;
-// a further call that needs this rank fails there. The last communicator of a process closes its
-// links. Close waits for no other rank's calls, but until what was sent has reached the others' systems:
-// at once as a rule, up to 30 s where a rank has yet to read it, and up to 5 s to tell ranks that read
+// a further call that needs this rank fails there. Calls that are under way return ErrClosed here,
+// and the communicator ends as by Abort. The last communicator of a process closes its links. Close
+// waits for no other rank's calls, but until what was sent has reached the others' systems: at once
+// as a rule, up to 30 s where a rank has yet to read it, and up to 5 s to tell ranks that read
 // nothing why a communicator has failed.
 func (c *Comm) Close() error {
 	e := c.e
@@ -295,15 +308,11 @@ func (c *Comm) Close() error {
 		return nil
 	}
 	c.closed = true
-	for i := len(e.active) - 1; i >= 0; i-- {
-		if e.active[i].comm == c {
-			e.finish(e.active[i], ErrClosed)
-		}
-	}
+	e.quit(c)
 	for _, world := range c.ranks {
 		p := e.peers[world]
-		if p != nil && p.out != nil {
-			p.out.Reclaim() // the callers' memory is theirs again when their calls return
+		if p != nil {
+			p.reclaim()
 		}
 		e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
 	}

@@ -35,6 +35,8 @@
 //
 // # Narrow messages
 //
+// Calls on a communicator made with WithPriority do not wait behind those on others.
+//
 // With WithWire reductions of float32 send BF16 or F16, half as many bytes, and add in float32. A number
 // is rounded, to nearest and ties to even, when it is sent and when its result is complete. What a
 // rank adds from its own memory is not, but where two ranks exchange vectors and both add them, or

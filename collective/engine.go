@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
@@ -20,6 +21,8 @@ type engine struct {
 	rank int // in the job
 	ep   transport.Endpoint
 	log  *slog.Logger
+
+	wanted atomic.Int32 // goroutines that wait for the turn
 
 	mu       sync.Mutex
 	peers    []*peer // by rank in the job; nil for this rank
@@ -52,7 +55,11 @@ type engine struct {
 
 // enter takes the turn. A leader that is parked must come back first: until then the links are its.
 func (e *engine) enter() {
-	e.mu.Lock()
+	if !e.mu.TryLock() {
+		e.wanted.Add(1)
+		e.mu.Lock()
+		e.wanted.Add(-1)
+	}
 	if e.parked {
 		e.ep.Wake()
 	}
@@ -122,9 +129,7 @@ func (e *engine) sweep() (moved bool) {
 		if p == nil || p.err != nil {
 			continue
 		}
-		if p.control.len() > 0 {
-			e.flushControl(p)
-		}
+		e.flushControl(p)
 		if e.reap(p) {
 			moved = true
 		}
@@ -203,7 +208,11 @@ func (e *engine) post(c *call) {
 		}
 	}
 	c.started = time.Time{}
-	e.active = append(e.active, c)
+	if c.comm.planner.priority {
+		e.active = slices.Insert(e.active, 0, c)
+	} else {
+		e.active = append(e.active, c)
+	}
 	if f := c.comm.failed; f != nil {
 		e.finish(c, c.comm.failure())
 	}
@@ -260,11 +269,11 @@ func (e *engine) lead(ctx context.Context, c *call) {
 	e.patience.Moved()
 }
 
-// moved follows a pass that moved something. Now and then it offers the turn to goroutines that want
-// to call, or to give up, while a stream goes by.
+// moved follows a pass that moved something. While a stream goes by it offers the turn to goroutines
+// that want to call, or to give up.
 func (e *engine) moved() {
 	e.patience.Moved()
-	if e.passes%sweepEvery == 0 {
+	if e.passes%sweepEvery == 0 || e.wanted.Load() > 0 {
 		e.stamp()
 		e.mu.Unlock()
 		e.mu.Lock()

@@ -146,6 +146,25 @@ func ExampleWithWire() {
 	// rank 1: f32 sent as f16
 }
 
+func ExampleWithPriority() {
+	onRanks(2, func(ctx context.Context, c *collective.Comm) (any, error) {
+		urgent, err := c.Split(ctx, 0, c.Rank(), collective.WithPriority())
+		if err != nil {
+			return nil, err
+		}
+		defer urgent.Close()
+
+		gradients := make([]float32, 1<<20)
+		large := collective.AllReduceAsync(ctx, c, gradients, tensor.Sum)
+		votes := []int32{1}
+		err = collective.AllReduce(ctx, urgent, votes, tensor.Sum) // does not wait behind the gradients
+		return votes[0], errors.Join(err, large.Wait())
+	})
+	// Output:
+	// rank 0: 2
+	// rank 1: 2
+}
+
 func ExampleComm_Rank() {
 	onRanks(2, func(_ context.Context, c *collective.Comm) (any, error) {
 		return c.Size() - c.Rank(), nil

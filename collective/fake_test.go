@@ -67,10 +67,11 @@ func (e *fakeEndpoint) Accept() transport.Link {
 	return l
 }
 
-// Wait plays an act of the script.
-func (e *fakeEndpoint) Wait(time.Time) {
+// Wait plays an act of the script. When that is over it lets time go by.
+func (e *fakeEndpoint) Wait(deadline time.Time) {
 	if e.over() {
 		e.atEnd()
+		time.Sleep(min(time.Until(deadline), time.Millisecond))
 		return
 	}
 	act := e.byte()

@@ -211,22 +211,6 @@ func (r *faultRank) late(ctx context.Context) error {
 	return r.tellOutcome(ctx, r.reduce(ctx))
 }
 
-// eachFault runs a test for drivers and sizes.
-func eachFault(t *testing.T, sizes []int, f func(t *testing.T, driver string, size int)) {
-	t.Parallel()
-	for _, driver := range []string{"auto", "shm", "zmq:tcp", "zmq:ipc"} {
-		if !hasDriver(driver) {
-			continue
-		}
-		for _, size := range sizes {
-			t.Run(fmt.Sprintf("%s %d ranks", driver, size), func(t *testing.T) {
-				t.Parallel()
-				f(t, driver, size)
-			})
-		}
-	}
-}
-
 // sameAgain checks that a call after the failure has returned the first cause again.
 func sameAgain(t *testing.T, o outcome) {
 	t.Helper()
@@ -236,7 +220,7 @@ func sameAgain(t *testing.T, o outcome) {
 }
 
 func TestKilledRank(t *testing.T) {
-	eachFault(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
+	eachProcessDriver(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
 		for i, count := range []int{1000, 300_000} {
 			f := fault{Mode: "kill", Victim: (size - 1) * i, Call: 3 + 7*i, Count: count}
 			all := startRanks(t, size, driver, "fault", f.argument(t))
@@ -262,7 +246,7 @@ func TestKilledRank(t *testing.T) {
 }
 
 func TestStoppedRank(t *testing.T) {
-	eachFault(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
+	eachProcessDriver(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
 		f := fault{Mode: "stop", Victim: size - 1, Call: 3, Count: 3_000_000}
 		impatient := (f.Victim + 1) % size
 		all := startRanks(t, size, driver, "fault", f.argument(t))
@@ -289,7 +273,7 @@ func TestStoppedRank(t *testing.T) {
 }
 
 func TestCancelledCall(t *testing.T) {
-	eachFault(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
+	eachProcessDriver(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
 		f := fault{Mode: "cancel", Victim: size - 1, Count: 4 << 20}
 		all := startRanks(t, size, driver, "fault", f.argument(t))
 		victim := all[f.Victim]
@@ -316,7 +300,7 @@ func TestCancelledCall(t *testing.T) {
 }
 
 func TestClosedDuringCall(t *testing.T) {
-	eachFault(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
+	eachProcessDriver(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
 		f := fault{Mode: "close", Victim: size - 1, Count: 1 << 20}
 		all := startRanks(t, size, driver, "fault", f.argument(t))
 		victim := all[f.Victim]
@@ -332,7 +316,7 @@ func TestClosedDuringCall(t *testing.T) {
 				p.tell("go")
 			}
 			o := read[outcome](p)
-			if (o.Kind != "aborted" && o.Kind != "failed") || o.Culprit != f.Victim {
+			if o.Kind != "aborted" || o.Culprit != f.Victim {
 				t.Errorf("rank %d says %s of %d: %s", p.rank, o.Kind, o.Culprit, o.Text)
 			}
 			sameAgain(t, o)
@@ -342,7 +326,7 @@ func TestClosedDuringCall(t *testing.T) {
 }
 
 func TestLateRank(t *testing.T) {
-	eachFault(t, []int{3}, func(t *testing.T, driver string, size int) {
+	eachProcessDriver(t, []int{3}, func(t *testing.T, driver string, size int) {
 		for victim := range size {
 			f := fault{Mode: "late", Victim: victim, Count: 100_000}
 			all := startRanks(t, size, driver, "fault", f.argument(t))

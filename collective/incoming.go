@@ -9,6 +9,10 @@ import (
 // made yet.
 const maxStrangers = 64
 
+// streamBytes is the least payload of a frame that takes long enough for others to be looked at after
+// it.
+const streamBytes = 32 << 10
+
 // poll takes what has arrived from a peer. What it does may come back here, by way of a send that
 // fails and makes the engine read what there is: the frame at hand comes first then.
 func (e *engine) poll(p *peer) (moved bool) {
@@ -90,7 +94,7 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (again, move
 		l.stall(h)
 		return false, false
 	}
-	flags, checksum := h.Flags, h.Checksum // h is gone with the payload
+	flags, checksum, length := h.Flags, h.Checksum, h.Length // h is gone with the payload
 	moved, whole, err := e.receive(cl, l, flags)
 	if err != nil {
 		e.lost(p, err)
@@ -102,8 +106,9 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (again, move
 	e.received(cl, flags, checksum)
 	// A look at the link that finds nothing may be a system call. Who expects nothing more on the
 	// channel leaves what else may be there to the next pass, which follows since this one has moved.
+	// So does a stream of large frames, where there is another link that may bring what is urgent.
 	l.kept = false
-	return ch.recvQ.len() > 0, true
+	return ch.recvQ.len() > 0 && (length < streamBytes || len(p.links) == 1), true
 }
 
 // channelOf finds the channel of a frame. A peer may be ahead of this rank and send on a

@@ -53,6 +53,9 @@ func matrixWorld(g ground, size, round int) setting {
 	}
 	s := setting{size: size, driver: g.driver()}
 	s.opts = []Option{WithAlgorithms(strings.Join(force, ","))}
+	if round%3 == 1 {
+		s.opts = append(s.opts, WithPriority())
+	}
 	if size > 2 {
 		s.hosts = twoLevels(size)
 	}

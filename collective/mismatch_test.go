@@ -249,23 +249,17 @@ func TestMismatchSettings(t *testing.T) {
 // TestMismatchProcesses does with processes what TestMismatchPairs does with goroutines, for the
 // pairs that differ in kind.
 func TestMismatchProcesses(t *testing.T) {
-	t.Parallel()
-	for _, driver := range processDrivers {
-		for _, size := range []int{2, 3, 4} {
-			t.Run(fmt.Sprintf("%s %d ranks", driver, size), func(t *testing.T) {
-				t.Parallel()
-				by := map[string][]verdict{}
-				for _, v := range reports[verdict](t, runRanks(t, size, driver, "mismatch", "")) {
-					by[v.Part] = append(by[v.Part], v)
-				}
-				for _, part := range mismatchParts(size) {
-					if err := checkVerdicts(size, part.odd, by[part.name()]); err != nil {
-						t.Errorf("%s: %v", part.name(), err)
-					}
-				}
-			})
+	eachProcessDriver(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
+		by := map[string][]verdict{}
+		for _, v := range reports[verdict](t, runRanks(t, size, driver, "mismatch", "")) {
+			by[v.Part] = append(by[v.Part], v)
 		}
-	}
+		for _, part := range mismatchParts(size) {
+			if err := checkVerdicts(size, part.odd, by[part.name()]); err != nil {
+				t.Errorf("%s: %v", part.name(), err)
+			}
+		}
+	})
 }
 
 // mismatchPart is a job in which rank odd differs.

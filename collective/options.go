@@ -33,6 +33,7 @@ type config struct {
 	fabric      *topology.Fabric
 	tuning      string // one of the settings of WithTuning; "": as is usual
 	tuningCache string
+	priority    bool
 }
 
 // WithEnvironment uses env instead of what the launcher has set.
@@ -176,6 +177,17 @@ func WithTuning(setting string) Option {
 func WithTuningCache(directory string) Option {
 	return func(c *config) error {
 		c.tuningCache = directory
+		return nil
+	}
+}
+
+// WithPriority is for a communicator, made by Split, whose small calls should not wait behind large
+// ones of others: a vote, a clipped norm, a barrier beside the gradients. Its frames go on links
+// of their own and its calls are served first. The links, one to each peer that its calls need, are
+// opened by the first call that does; where one can't be, its frames go with all others'.
+func WithPriority() Option {
+	return func(c *config) error {
+		c.priority = true
 		return nil
 	}
 }

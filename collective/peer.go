@@ -8,18 +8,16 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// peer is another process of the job, with the links to it. Frames go out on one link; they may
-// come in on two, when both ends have dialled.
+// peer is another process of the job, with the links to it. Frames go out on one link for each lane;
+// they may come in on more, when both ends have dialled.
 type peer struct {
 	rank      int // in the job
 	host      string
 	addresses []byte
 
-	out      transport.Link
+	lane          // of all communicators without priority, and of those with it that have no other
+	urgent   lane // of those with priority
 	links    []*inLink
-	inflight queue[lent] // frames that the link has taken and not yet let go
-	reaped   uint64      // how many of the link's frames have been let go
-	control  queue[control]
 	channels []*channel
 	dialling bool
 	rounding bool           // it is being told on a second link why communicators have ended
@@ -60,20 +58,6 @@ func (l *inLink) stall(h *transport.Header) {
 	}
 }
 
-// lent is an operation whose memory a link has; no call for a control frame. staged is memory of the
-// engine's that the link has instead.
-type lent struct {
-	cl     *callLink
-	op     int32
-	staged *heldFrame
-}
-
-// control is a frame about calls instead of in one.
-type control struct {
-	header  transport.Header
-	payload []byte
-}
-
 // channel returns a communicator's channel to the peer, made on first use.
 func (p *peer) channel(id channelID) *channel {
 	for _, ch := range p.channels {
@@ -84,123 +68,6 @@ func (p *peer) channel(id channelID) *channel {
 	ch := &channel{id: id, peer: p}
 	p.channels = append(p.channels, ch)
 	return ch
-}
-
-// pumpSends offers what the call may send now to the link.
-func (e *engine) pumpSends(cl *callLink) (moved bool) {
-	ch, p, c := cl.ch, cl.peer, cl.call
-	if p.out == nil || p.deaf != nil || ch.sendQ.head() != cl || (p.control.len() > 0 && !e.flushControl(p)) {
-		return false
-	}
-	for cl.sendAt < len(cl.link.Sends) {
-		op := cl.link.Sends[cl.sendAt]
-		if c.pending[op] != 0 {
-			break
-		}
-		o := &c.plan.Ops[op]
-		n := uint32(c.carried(o.A.Len()))
-		if !ch.room(n + transport.HeaderBytes) {
-			break
-		}
-		e.data(ch, cl, n)
-		pieces := e.payload(cl, o)
-		if e.checksum {
-			e.header.Flags |= transport.Checksummed
-			e.header.Checksum = crc32.Update(crc32.Checksum(pieces[0], castagnoli), castagnoli, pieces[1])
-		}
-		ok, err := p.out.Send(&e.header, pieces)
-		if err != nil {
-			e.deafened(p, err)
-			e.lost(p, err)
-			return true
-		}
-		if !ok {
-			break
-		}
-		ch.sent += n + transport.HeaderBytes
-		ch.told = ch.taken
-		p.inflight.push(lent{cl, op, cl.staged})
-		cl.staged = nil
-		cl.sendAt++
-		moved = true
-	}
-	if cl.sendAt == len(cl.link.Sends) {
-		ch.sendQ.pop()
-	}
-	return moved
-}
-
-// data fills the header of the next frame of a call.
-func (e *engine) data(ch *channel, cl *callLink, length uint32) {
-	// Field by field: a literal would be built elsewhere and copied, which stalls on what was just
-	// written.
-	h := &e.header
-	h.Kind, h.Flags, h.Checksum = transport.Data, flagsOf(ch), 0
-	h.Epoch, h.Comm, h.Seq = ch.comm.epoch, ch.id.comm, cl.call.seq
-	h.Step, h.Length, h.Credit = uint32(cl.sendAt), length, ch.taken
-	h.Fingerprint = cl.call.entry.fingerprint
-}
-
-// reap notes which lends have ended.
-func (e *engine) reap(p *peer) (moved bool) {
-	if p.out == nil || p.inflight.len() == 0 {
-		return false
-	}
-	n, err := p.out.Sent()
-	for p.reaped < n && p.inflight.len() > 0 {
-		p.reaped++
-		moved = true
-		f := p.inflight.pop()
-		if f.staged != nil {
-			e.spare.put(f.staged)
-		}
-		if f.cl != nil && !f.cl.call.done {
-			f.cl.ended++
-			f.cl.call.opDone(f.op)
-		}
-	}
-	if err != nil && p.deaf == nil {
-		e.deafened(p, err)
-		e.lost(p, err)
-		return true
-	}
-	return moved
-}
-
-// flushControl offers the peer's control frames to the link; it reports whether none is left.
-func (e *engine) flushControl(p *peer) bool {
-	for p.control.len() > 0 {
-		if p.out == nil {
-			return false
-		}
-		f := &p.control.items[p.control.at]
-		if f.header.Kind == transport.Credit {
-			ch := p.channel(idOf(&f.header))
-			f.header.Credit = ch.taken
-			ch.told = ch.taken
-		}
-		ok, err := p.out.Send(&f.header, [2][]byte{f.payload})
-		if err != nil {
-			e.deafened(p, err) // what it has sent may be all that this rank needs of it
-			return false
-		}
-		if !ok {
-			return false
-		}
-		p.inflight.push(lent{})
-		p.control.pop()
-	}
-	return true
-}
-
-// tell queues a control frame and offers it at once.
-func (e *engine) tell(p *peer, h transport.Header, payload []byte) {
-	if p == nil || p.deaf != nil {
-		return
-	}
-	h.Length = uint32(len(payload))
-	p.control.push(control{h, payload})
-	e.flushControl(p)
 }
 
 // receive takes bytes of the frame at the head of a link into the operation that expects it, and
@@ -263,17 +130,13 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 		ch.recvQ.pop()
 	}
 	if ch.take(uint32(c.carried(o.Dst.Len())) + transport.HeaderBytes) {
+		if ch.lane == nil {
+			ch.chooseLane() // credit must not be overtaken by the newer one of a frame
+		}
 		ch.told = ch.taken
 		e.tell(cl.peer, transport.Header{
 			Kind: transport.Credit, Comm: ch.id.comm, Epoch: ch.comm.epoch, Credit: ch.taken, Flags: flagsOf(ch),
 		}, nil)
 	}
 	c.opDone(i)
-}
-
-func flagsOf(ch *channel) transport.Flags {
-	if ch.id.p2p {
-		return transport.PointToPoint
-	}
-	return 0
 }

@@ -59,6 +59,7 @@ type planner struct {
 	canonical  bool
 	chunkBytes int
 	wire       tensor.Type // of messages of float32 that are reduced, zero: as in memory
+	priority   bool        // frames go on lanes of their own, where there are
 	seed       maphash.Seed
 	cache      map[planKey]*planned
 	recent     [recentPlans]*planned // some of those in the cache, found without hashing

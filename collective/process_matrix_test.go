@@ -13,27 +13,21 @@ import (
 // TestMatrixProcesses makes calls with every algorithm between real processes, which a launcher
 // starts and which meet at its store.
 func TestMatrixProcesses(t *testing.T) {
-	t.Parallel()
 	each := 80
 	if testing.Short() {
 		each = 20
 	}
-	for _, driver := range processDrivers {
-		for _, size := range []int{2, 3, 4} {
-			t.Run(fmt.Sprintf("%s %d ranks", driver, size), func(t *testing.T) {
-				t.Parallel()
-				done := reports[int](t, runRanks(t, size, driver, "matrix", strconv.Itoa(each)))
-				if len(done) != size {
-					t.Fatalf("%d ranks have reported, want %d", len(done), size)
-				}
-				for _, n := range done {
-					if n < each {
-						t.Errorf("a rank made %d calls, want at least %d", n, each)
-					}
-				}
-			})
+	eachProcessDriver(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
+		done := reports[int](t, runRanks(t, size, driver, "matrix", strconv.Itoa(each)))
+		if len(done) != size {
+			t.Fatalf("%d ranks have reported, want %d", len(done), size)
 		}
-	}
+		for _, n := range done {
+			if n < each {
+				t.Errorf("a rank made %d calls, want at least %d", n, each)
+			}
+		}
+	})
 }
 
 // matrixProgram joins a job for each round of algorithms, and makes calls of the matrix.
@@ -48,7 +42,11 @@ func matrixProgram(ctx context.Context, argument string) error {
 		for _, c := range collectives() {
 			force = append(force, fmt.Sprintf("%s=%s", c, forced(c, round).Name))
 		}
-		c, err := connect(ctx, fmt.Sprint(round), WithAlgorithms(strings.Join(force, ",")))
+		opts := []Option{WithAlgorithms(strings.Join(force, ","))}
+		if round%3 == 1 {
+			opts = append(opts, WithPriority())
+		}
+		c, err := connect(ctx, fmt.Sprint(round), opts...)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"testing"
 
 	"github.com/tutti-ml/tutti/rendezvous"
@@ -38,9 +37,27 @@ func runProgram(name string) int {
 	return 0
 }
 
-// processDrivers are what ranks with processes of their own meet on.
-var processDrivers = slices.DeleteFunc([]string{"auto", "shm", "zmq:tcp", "zmq:ipc", "zmq"},
-	func(name string) bool { return !hasDriver(name) })
+// eachProcessDriver runs a test for ranks with processes of their own, on each driver with each
+// number of ranks. Drivers that choose one of the others take part with one number, as all do in
+// short tests: the middle one.
+func eachProcessDriver(t *testing.T, sizes []int, f func(t *testing.T, driver string, size int)) {
+	t.Parallel()
+	for _, driver := range []string{"auto", "shm", "zmq:tcp", "zmq:ipc", "zmq"} {
+		if !hasDriver(driver) {
+			continue
+		}
+		for i, size := range sizes {
+			chooses := driver == "auto" || driver == "zmq"
+			if (chooses || testing.Short()) && i != len(sizes)/2 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s %d ranks", driver, size), func(t *testing.T) {
+				t.Parallel()
+				f(t, driver, size)
+			})
+		}
+	}
+}
 
 // runRanks runs a program as the ranks of a job, as the command tutti does, and returns what they
 // have printed. That all exit well is part of the test.

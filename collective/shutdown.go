@@ -120,16 +120,31 @@ func (e *engine) goRound(ctx context.Context) {
 	}
 }
 
-// letGo closes the links to peers that have been told on a second one, or can't be told: what is
-// still to be sent on the first is of calls that have been given up, and the endpoint would wait for
-// it. Links that a communicator has which has not failed stay.
+// quit ends the calls of a communicator that is being closed. The peers in them can't end theirs,
+// and need not wait until they have read all that was sent to find that out.
+func (e *engine) quit(c *Comm) {
+	in := e.currentCall(c)
+	for i := len(e.active) - 1; i >= 0; i-- {
+		if e.active[i].comm == c {
+			e.finish(e.active[i], ErrClosed)
+		}
+	}
+	if in != nil {
+		e.fail(c, c.quits(in, "it closed its communicator", nil))
+	}
+}
+
+// letGo closes the links to peers with which all communicators have failed, but for a second one that
+// is to tell them: what is still to be sent on the first is of calls that have been given up, and
+// the endpoint would wait until they read it.
 func (e *engine) letGo() {
 	for _, p := range e.peers {
-		if p == nil || !e.uninformed(p) || e.healthy(p) {
+		if p == nil || e.healthy(p) {
 			continue
 		}
+		informed := !e.uninformed(p)
 		for _, l := range p.links {
-			if l.Link != p.second {
+			if informed || l.Link != p.second {
 				_ = l.Close() // its error tells nothing that matters any more
 			}
 		}
@@ -185,9 +200,9 @@ func (e *engine) unflushed() bool { return slices.ContainsFunc(e.peers, e.owes) 
 
 // owes reports whether frames for a peer still wait for the link to take them.
 func (e *engine) owes(p *peer) bool {
-	if p == nil || p.err != nil || p.out == nil || p.control.len() == 0 && p.inflight.len() == 0 {
+	if p == nil || p.err != nil || p.out == nil || !p.laden() {
 		return false
 	}
 	e.reap(p) // a frame about credit is usually gone, and no call has asked
-	return p.deaf == nil && (p.control.len() > 0 || p.inflight.len() > 0)
+	return p.deaf == nil && p.laden()
 }

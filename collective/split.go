@@ -17,8 +17,8 @@ import (
 // else: calls on both are independent. Both must be closed.
 //
 // The new communicator has c's settings, but for those that WithWire, WithAlgorithms,
-// WithInvariantBits and WithChunkBytes change, the same on all of its ranks. Other options are of the
-// process and are refused.
+// WithInvariantBits and WithChunkBytes change, the same on all of its ranks, and WithPriority. Other
+// options are of the process and are refused.
 func (c *Comm) Split(ctx context.Context, color, key int, opts ...Option) (*Comm, error) {
 	pl, err := c.planner.with(opts)
 	if err != nil {
@@ -63,18 +63,23 @@ func (c *Comm) Split(ctx context.Context, color, key int, opts ...Option) (*Comm
 
 // with returns the planner with the settings that opts change.
 func (p *planner) with(opts []Option) (planner, error) {
-	c := &config{force: p.force, invariant: p.canonical, chunkBytes: p.chunkBytes, wire: p.wire}
+	c := &config{
+		force: p.force, invariant: p.canonical, chunkBytes: p.chunkBytes, wire: p.wire,
+		priority: p.priority,
+	}
 	for _, o := range opts {
 		if err := o(c); err != nil {
 			return planner{}, err
 		}
 	}
-	if c.envRead || c.driverBy != "" || c.listen != "" || c.logger != nil || c.checksum {
+	if c.envRead || c.driverBy != "" || c.listen != "" || c.logger != nil || c.checksum ||
+		c.fabric != nil || c.tuning != "" || c.tuningCache != "" {
 		return planner{}, errors.New("collective: split: an option that is of the process, " +
 			"not of a communicator: give it to Connect")
 	}
 	pl := *p
 	pl.force, pl.canonical, pl.chunkBytes, pl.wire = c.force, c.invariant, c.chunkBytes, c.wire
+	pl.priority = c.priority
 	return pl, nil
 }
 

@@ -65,6 +65,12 @@
 // algorithm that would not be chosen, -chunk at another cut. TUTTI_TUNE=fresh measures the links
 // first, whatever is known of them.
 //
+// # Traffic beside
+//
+// With -beside S all-reduces of S bytes go on, one after another, on another communicator while the
+// lines are measured: what a small call has to wait behind. -priority measures on a communicator
+// made with collective.WithPriority.
+//
 // # JSON
 //
 // -json prints one object a line for each size and form, with exactly these fields:

@@ -29,6 +29,8 @@ type options struct {
 	algorithm  string
 	chunk      byteSize    // 0: what the communicator chooses
 	plain      bool        // buffers of ordinary memory
+	beside     byteSize    // of the traffic on another communicator; 0: none
+	priority   bool        // of the communicator that is measured
 	wire       tensor.Type // of what is sent of f32 that is reduced; zero: f32
 	format     string      // "table", "csv" or "json"
 	timeout    time.Duration
@@ -96,6 +98,8 @@ func flags(o *options, r *raw) *flag.FlagSet {
 		"(default $TUTTI_DRIVER or auto)")
 	fs.StringVar(&o.algorithm, "algo", "", "force this algorithm where -op has it")
 	fs.BoolVar(&o.plain, "plain", false, "use ordinary memory in place of collective.Alloc's")
+	fs.Var(&o.beside, "beside", "meanwhile make all-reduces of this `size` on another communicator")
+	fs.BoolVar(&o.priority, "priority", false, "measure on a communicator with priority")
 	fs.StringVar(&r.wire, "wire", "f32", "send what is reduced of f32 as bf16 or f16")
 	fs.Var(&o.chunk, "chunk", "largest payload of a frame, a power of two `size`; 0: by the tuner")
 	fs.BoolVar(&r.csv, "csv", false, "print comma-separated values")

@@ -37,7 +37,7 @@ func measureAll(ctx context.Context, c *collective.Comm, o *options, out io.Writ
 	if c.Rank() == 0 {
 		s.out = newReporter(o.format, out)
 	}
-	err := s.run(ctx)
+	err := s.runBeside(ctx)
 	if err == nil {
 		// Nobody leaves while another is still in the last call.
 		err = s.within(ctx, func(ctx context.Context) error { return collective.Barrier(ctx, c) })
@@ -49,6 +49,27 @@ func measureAll(ctx context.Context, c *collective.Comm, o *options, out io.Writ
 		err = &wrongError{s.wrong}
 	}
 	return err
+}
+
+// runBeside is run on a communicator of its own where another is to be busy meanwhile, or it is to
+// have priority.
+func (s *session) runBeside(ctx context.Context) error {
+	if s.o.beside.bytes == 0 && !s.o.priority {
+		return s.run(ctx)
+	}
+	var b *beside
+	err := s.within(ctx, func(within context.Context) (err error) {
+		b, err = startBeside(ctx, within, s.c, s.o)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.c = b.measure
+	if err := s.run(ctx); err != nil {
+		return err
+	}
+	return b.stop()
 }
 
 func (s *session) run(ctx context.Context) error {
