@@ -207,3 +207,15 @@ func TestExchange(t *testing.T) {
 		}
 	}
 }
+
+// TestSplitRefusesTuning: links are the process's, and so is what is known of their speed.
+func TestSplitRefusesTuning(t *testing.T) {
+	p := &planner{}
+	for name, o := range map[string]Option{
+		"tuning": WithTuning(TuneOn), "cache": WithTuningCache("x"), "fabric": WithFabric(topology.Fabric{}),
+	} {
+		if _, err := p.with([]Option{o}); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
