@@ -19,6 +19,7 @@ BENCH_FLAGS ?= -v -op all -b 4 -e 1M -f 64 -time 50ms
 RPC_FLAGS   ?= -rounds 5
 RATE        ?= 100mbit
 WIRE_FLAGS  ?= -epochs 1 -batch 32 -hidden 1024,512 -bucket 1024
+PREDICT_FLAGS ?=
 IBVERBS_PKG ?= ./transport/ibverbs
 IBVERBS_FLAGS ?=
 PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
@@ -26,7 +27,7 @@ PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r t d; do \
-		printf '  make %-12s %s\n' "$$t" "$$d"; done
+		printf '  make %-13s %s\n' "$$t" "$$d"; done
 
 .PHONY: build
 build: ## the commands and examples, into bin/
@@ -85,6 +86,12 @@ bench: ## Go benchmarks of PKG that match BENCH, COUNT times, into build/bench.t
 bench-peers: ## Tutti beside Open MPI, MPICH and Gloo; draws docs/allreduce.svg; PEERS_FLAGS='-np 2'
 	scripts/setup.sh openmpi-bin libopenmpi-dev mpich libmpich-dev libgloo-dev gcc g++
 	scripts/peers/run.sh $(PEERS_FLAGS)
+
+.PHONY: bench-predict
+bench-predict: ## predicted beside measured times of all collectives; PREDICT_FLAGS='-np 2 -under "chrt -r 1"'
+	@mkdir -p bin
+	go build -o bin/ ./cmd/bench
+	go run ./scripts/predict -bench bin/bench $(PREDICT_FLAGS)
 
 .PHONY: bench-rpc
 bench-rpc: ## package proxy beside gRPC-go and MARO's figures; RPC_FLAGS='-cases send -sizes 0'

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/tutti-ml/tutti/rendezvous"
@@ -39,17 +40,23 @@ func Connect(ctx context.Context, opts ...Option) (*Comm, error) {
 		return nil, fmt.Errorf("collective: connect: %w", err)
 	}
 	session, err := rendezvous.Join(ctx, env, rendezvous.Member{
-		HostID: hostID, Addresses: ep.Addresses(), Version: buildVersion(),
+		HostID: hostID, Cores: runtime.NumCPU(), Addresses: ep.Addresses(), Version: buildVersion(),
 		Config: fmt.Sprintf("driver=%s\n%s", name, cfg.agreed()),
 	}, rendezvous.Options{Logger: cfg.logger})
 	if err != nil {
 		return nil, fmt.Errorf("collective: connect: %w", errors.Join(err, ep.Close()))
 	}
-	tellDriver(cfg, name, env.Rank, ep, session.Members())
-	return newWorld(world{
-		rank: env.Rank, members: session.Members(), ep: ep, driver: name, config: cfg,
-		release: session.Close,
-	}), nil
+	members := session.Members()
+	tellDriver(cfg, name, env.Rank, ep, members)
+	c := newWorld(world{
+		rank: env.Rank, members: members, ep: ep, driver: name, config: cfg, release: session.Close,
+	})
+	if env.Size > 1 && cfg.tunes() != TuneOff {
+		if err := c.tune(ctx, name, members, cfg); err != nil {
+			return nil, fmt.Errorf("collective: connect: %w", errors.Join(err, c.Close()))
+		}
+	}
+	return c, nil
 }
 
 // tellDriver logs, in one line, which driver was chosen by whom and, where it is one that chooses

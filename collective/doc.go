@@ -55,6 +55,17 @@
 // exact ones, rounded once. BF16 has the range of float32. F16 has not: contributions, sums of some and
 // sums of all become infinite from 65520 on, for Avg too. NaN and infinities arrive as such.
 //
+// # Speed
+//
+// Which algorithm makes a call, and in which chunks, is predicted from what messages cost between these
+// ranks. Connect measures that, in part of a second: between ranks of one host and of different ones, of
+// two ranks alone and of all at once, who share cores and network. What was measured is kept for
+// a day in a file of the user's. All ranks agree on all of it. Floating-point sums are an exception:
+// their bits depend on the algorithm, so by default it is chosen by what is assumed of the driver, and
+// of whether ranks outnumber the cores of a host, as in every other run there; TUTTI_TUNE=on, or
+// WithTuning, lets measurements choose there too. Comm.Explain has the candidates, what is predicted of
+// each, and the reason.
+//
 // # Limits
 //
 // A context without a deadline waits as long as the peers' processes and connections live. Frames

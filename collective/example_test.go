@@ -14,6 +14,7 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/topology"
 	"github.com/tutti-ml/tutti/transport/inproc"
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
@@ -398,4 +399,47 @@ func ExampleWithEnvironment() {
 	}
 	fmt.Println(comm, comm.Close())
 	// Output: comm 0 rank 0 of 1 <nil>
+}
+
+// Predictions by the speeds of a network that is not here.
+func ExampleWithFabric() {
+	memory := topology.Model{Alpha: 0.5e-6, Beta: 1 / 6e9}
+	comms, err := collective.Local(context.Background(), 6,
+		collective.WithFabric(topology.Assumed(memory, memory)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	x, err := comms[0].Explain(schedule.AllReduce, tensor.F32, 1000)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(x.Chosen, "by speeds that are", x.Speeds)
+	fmt.Println(x.Reason)
+	for _, c := range comms {
+		_ = c.Close() // nothing was sent
+	}
+	// Output:
+	// circulant by speeds that are given
+	// recursive-doubling should take 1.14 times as long: the busiest rank moves and reduces for 4.1µs, not 4.7µs
+}
+
+func ExampleWithTuning() {
+	_, err := collective.Local(context.Background(), 1, collective.WithTuning("perhaps"))
+	fmt.Println(err)
+	// Output: collective: no tuning "perhaps": there are off, steady, on and fresh
+}
+
+// Speeds are kept beside a job's other files.
+func ExampleWithTuningCache() {
+	comm, err := collective.Connect(context.Background(),
+		collective.WithTuning(collective.TuneOn), collective.WithTuningCache("/var/tmp/my-job"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(comm.Size(), "rank has nothing to measure")
+	_ = comm.Close() // nothing was sent
+	// Output: 1 rank has nothing to measure
 }

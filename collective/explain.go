@@ -11,8 +11,8 @@ import (
 	"github.com/tutti-ml/tutti/tensor"
 )
 
-// Explanation tells which algorithms there are for a call, what the model predicts for each, and
-// which one the communicator takes.
+// Explanation tells which algorithms there are for a call, what is predicted of each, which one the
+// communicator takes, and why.
 type Explanation struct {
 	Collective  schedule.Collective
 	Type        tensor.Type
@@ -21,6 +21,10 @@ type Explanation struct {
 	Choices     []Choice // best first, those that can't be used last
 	Chosen      string   // name of the algorithm taken
 	Forced      bool     // the user has forced it
+	Reason      string   // why it is taken
+	// Speeds tells where the speeds of links come from: "assumed" of the driver, "measured", from the
+	// "cache" of what was measured before, or "given" by WithFabric.
+	Speeds string
 }
 
 // Explain tells how c would make a call of count elements, or elements per rank's block, as
@@ -38,18 +42,19 @@ func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Exp
 		r.op = tensor.Sum
 	}
 	wire := c.planner.wireOf(&r)
-	w := widthOf(t, wire)
 	args := c.planner.args(&r)
 	if err := args.Check(coll); err != nil {
 		return nil, &ArgumentError{Collective: coll, Reason: err.Error(), Err: err}
 	}
-	chosen, err := c.planner.choose(coll, args, w, false)
+	all := c.planner.choices(&r, args)
+	chosen, err := c.planner.choose(coll, all)
 	if err != nil {
 		return nil, err
 	}
 	x := &Explanation{
 		Collective: coll, Type: t, Wire: wire, Count: count, Size: c.size, Chosen: chosen.Algorithm.Name,
-		Choices: c.planner.choices(coll, args, w, false), Forced: c.planner.force[coll] != "",
+		Choices: all, Forced: c.planner.force[coll] != "",
+		Speeds: c.planner.speeds.source,
 	}
 	slices.SortStableFunc(x.Choices, func(a, b Choice) int {
 		switch {
@@ -65,7 +70,52 @@ func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Exp
 		}
 		return 0
 	})
+	x.Reason = x.reason()
 	return x, nil
+}
+
+// reason compares the algorithm taken with the best of the others.
+func (x *Explanation) reason() string {
+	var best, other *Choice
+	for i := range x.Choices {
+		switch c := &x.Choices[i]; {
+		case c.Algorithm.Name == x.Chosen:
+			best = c
+		case c.Refused == nil && other == nil:
+			other = c
+		}
+	}
+	switch {
+	case x.Forced && other != nil && other.Seconds < best.Seconds:
+		return fmt.Sprintf("it is forced; %s should take %s", other.Algorithm.Name,
+			lasting(other.Seconds))
+	case x.Forced:
+		return "it is forced"
+	case other == nil:
+		return "no other can be used"
+	case other.Seconds <= best.Seconds*(1+2*tie):
+		return other.Algorithm.Name + " should take as long, and comes later in the registry"
+	}
+	why, most := "", 0.0
+	for _, part := range []struct {
+		what       string
+		best, most float64
+	}{
+		{"waiting for messages takes %s, not %s", best.Latency, other.Latency},
+		{"the busiest rank moves and reduces for %s, not %s", best.Path, other.Path},
+		{"all ranks of a host together keep it busy for %s, not %s", best.Host, other.Host},
+	} {
+		if d := part.most - part.best; d > most {
+			why, most = fmt.Sprintf(": "+part.what, lasting(part.best), lasting(part.most)), d
+		}
+	}
+	return fmt.Sprintf("%s should take %.3g times as long%s", other.Algorithm.Name,
+		other.Seconds/best.Seconds, why)
+}
+
+// lasting is a time for people.
+func lasting(seconds float64) time.Duration {
+	return time.Duration(seconds * 1e9).Round(100 * time.Nanosecond)
 }
 
 // String is the explanation as a table.
@@ -79,17 +129,21 @@ func (x *Explanation) String() string {
 	if x.Forced {
 		b.WriteString(" (forced)")
 	}
-	b.WriteByte('\n')
+	fmt.Fprintf(&b, "\n%s; speeds are %s\n", x.Reason, x.Speeds)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "algorithm\tpredicted\tmessages\tbytes\treduced\tchunk")
+	fmt.Fprintln(w, "algorithm\tpredicted\tlatency\tpath\thost\tmessages\tbytes\treduced\tchunk")
 	for _, c := range x.Choices {
-		if c.Refused != nil {
-			fmt.Fprintf(w, "%s\t-\t\t\t\t%v\n", c.Algorithm.Name, c.Refused)
+		if c.Refused != nil && c.Seconds == 0 {
+			fmt.Fprintf(w, "%s\t-\t\t\t\t\t\t\t%v\n", c.Algorithm.Name, c.Refused)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.0f\t%.0f\t%d\n", c.Algorithm.Name,
-			time.Duration(c.Seconds*1e9).Round(100*time.Nanosecond),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%.0f\t%d", c.Algorithm.Name,
+			lasting(c.Seconds), lasting(c.Latency), lasting(c.Path), lasting(c.Host),
 			c.Cost.Messages, c.Cost.Bytes, c.Cost.Reduced, c.ChunkBytes)
+		if c.Refused != nil {
+			fmt.Fprintf(w, "\t%v", c.Refused)
+		}
+		fmt.Fprintln(w)
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	return b.String()

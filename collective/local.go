@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tutti-ml/tutti/rendezvous"
+	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/topology"
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/inproc"
@@ -56,11 +57,15 @@ func newWorld(w world) *Comm {
 		}
 		e.peers = append(e.peers, p)
 	}
-	hosts := topology.HostsOf(ids)
+	hosts, inTurns := topology.HostsOf(ids).Index, crowded(w.members)
 	pl := planner{
-		hosts: hosts.Index, model: modelOf(w.driver, hosts.Count()), force: w.config.force,
-		canonical: w.config.invariant, chunkBytes: w.config.chunkBytes, wire: w.config.wire,
-		priority: w.config.priority,
+		hosts: hosts, assumed: assumed(w.driver, hosts, inTurns), force: w.config.force,
+		canonical: w.config.invariant, chunkBytes: w.config.chunk(w.driver, inTurns),
+		wire: w.config.wire, priority: w.config.priority,
+	}
+	pl.speeds = pl.assumed
+	if f := w.config.fabric; f != nil {
+		pl.speeds = speeds{fabric: *f, source: "given"}
 	}
 	return e.newComm(0, ranks, w.rank, pl)
 }
@@ -71,6 +76,7 @@ func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 	pl.rank, pl.size, pl.seed = rank, len(ranks), maphash.MakeSeed()
 	pl.cache, pl.clock, pl.scratch = map[planKey]*planned{}, 0, 0
 	clear(pl.recent[:])
+	pl.profiles = map[profileKey]*schedule.Profile{}
 	c := &Comm{
 		e: e, id: id, rank: rank, size: len(ranks), ranks: ranks, index: map[int]int{},
 		left: map[int]bool{}, knows: map[int]bool{}, planner: pl,
@@ -89,24 +95,6 @@ func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 		e.fail(c, r)
 	}
 	return c
-}
-
-// modelOf returns the assumed cost model of a driver's links. It is the same on every rank, as the
-// choice of an algorithm must be.
-func modelOf(driver string, hosts int) topology.Model {
-	if driver == "auto" && hosts == 1 {
-		driver = "shm"
-	}
-	switch driver {
-	case "inproc":
-		return topology.Model{Alpha: 1e-6, Beta: 1.0 / 10e9, Gamma: 1.0 / 12e9}
-	case "shm":
-		return topology.Model{Alpha: 0.5e-6, Beta: 1.0 / 6e9, Gamma: 1.0 / 12e9, Delta: 1.0 / 30e9}
-	case "zmq:ipc":
-		return topology.Model{Alpha: 6e-6, Beta: 1.0 / 3e9, Gamma: 1.0 / 12e9}
-	default:
-		return topology.Model{Alpha: 12e-6, Beta: 1.0 / 2e9, Gamma: 1.0 / 12e9}
-	}
 }
 
 // Local returns the communicators of size ranks inside this process, for tests, examples and

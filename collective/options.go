@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/topology"
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/drivers"
 )
@@ -17,19 +18,22 @@ import (
 type Option func(*config) error
 
 type config struct {
-	env        rendezvous.Environment
-	envRead    bool
-	driver     transport.Driver
-	driverName string
-	driverBy   string // who has chosen it, for people
-	listen     string
-	logger     *slog.Logger
-	force      map[schedule.Collective]string
-	invariant  bool
-	checksum   bool
-	chunkBytes int
-	wire       tensor.Type // zero: messages are as the memory is
-	priority   bool
+	env         rendezvous.Environment
+	envRead     bool
+	driver      transport.Driver
+	driverName  string
+	driverBy    string // who has chosen it, for people
+	listen      string
+	logger      *slog.Logger
+	force       map[schedule.Collective]string
+	invariant   bool
+	checksum    bool
+	chunkBytes  int         // 0: as is best
+	wire        tensor.Type // zero: messages are as the memory is
+	fabric      *topology.Fabric
+	tuning      string // one of the settings of WithTuning; "": as is usual
+	tuningCache string
+	priority    bool
 }
 
 // WithEnvironment uses env instead of what the launcher has set.
@@ -88,7 +92,7 @@ func WithAlgorithms(s string) Option {
 // WithInvariantBits makes the bits of every reduction independent of the message's size, the
 // element's place in it and the algorithm: only canonical algorithms are used. It must be the same
 // on all ranks. Without it the bits are the same on all ranks, and from run to run for the same
-// call on the same number of ranks.
+// call on the same number of ranks, by the same driver, on hosts of as many cores.
 func WithInvariantBits() Option {
 	return func(c *config) error {
 		c.invariant = true
@@ -104,7 +108,8 @@ func WithChecksums() Option {
 	}
 }
 
-// WithChunkBytes bounds the payload of a frame; it must be the same on all ranks.
+// WithChunkBytes bounds the payload of a frame; it must be the same on all ranks. Without it the bound
+// is 512 KiB, or 256 KiB over sockets where ranks outnumber the cores of a host.
 func WithChunkBytes(n int) Option {
 	return func(c *config) error {
 		if n < 4096 || n > transport.DefaultMaxPayload || n&(n-1) != 0 {
@@ -136,6 +141,46 @@ func WithWire(t tensor.Type) Option {
 	}
 }
 
+// Settings of WithTuning and of the variable TUTTI_TUNE.
+const (
+	// TuneOff predicts by what is assumed of the driver.
+	TuneOff = "off"
+	// TuneSteady predicts by the speeds of the links that were measured for the same ranks during the
+	// last day, or are measured now; but which algorithm combines numbers whose result depends on the
+	// order, floating-point sums above all, is left to what is assumed of the driver and of whether ranks
+	// outnumber the cores of a host: else their bits would differ from run to run.
+	TuneSteady = "steady"
+	// TuneOn lets measured speeds choose for those too.
+	TuneOn = "on"
+	// TuneFresh is TuneOn, and measures in any case.
+	TuneFresh = "fresh"
+)
+
+// WithTuning says whether Connect measures the links, so that the fastest algorithm can be told: by
+// one of TuneOff, TuneSteady, TuneOn and TuneFresh, the same on all ranks. It takes part of a
+// second, and nothing when the speeds are known. It wins over the variable TUTTI_TUNE. Without either it is
+// TuneSteady, or TuneOff where WithDriver is given. Local never measures.
+func WithTuning(setting string) Option {
+	return func(c *config) error {
+		switch setting {
+		case TuneOff, TuneSteady, TuneOn, TuneFresh:
+			c.tuning = setting
+			return nil
+		}
+		return fmt.Errorf("collective: no tuning %q: there are %s, %s, %s and %s", setting,
+			TuneOff, TuneSteady, TuneOn, TuneFresh)
+	}
+}
+
+// WithTuningCache keeps measured speeds in a directory, instead of one of the user's
+// (os.UserCacheDir): that of rank 0 counts. It wins over the variable TUTTI_TUNE_CACHE.
+func WithTuningCache(directory string) Option {
+	return func(c *config) error {
+		c.tuningCache = directory
+		return nil
+	}
+}
+
 // WithPriority is for a communicator, made by Split, whose small calls should not wait behind large
 // ones of others: a vote, a clipped norm, a barrier beside the gradients. Its frames go on links
 // of their own and its calls are served first. The links, one to each peer that its calls need, are
@@ -147,13 +192,53 @@ func WithPriority() Option {
 	}
 }
 
+// WithFabric predicts by the given speeds, and measures nothing. It must be the same on all ranks.
+func WithFabric(f topology.Fabric) Option {
+	return func(c *config) error {
+		if err := f.Check(); err != nil {
+			return fmt.Errorf("collective: %w", err)
+		}
+		c.fabric = &f
+		return nil
+	}
+}
+
+// tunes returns how Connect tunes.
+func (c *config) tunes() string {
+	switch {
+	case c.fabric != nil:
+		return TuneOff
+	case c.tuning != "":
+		return c.tuning
+	case c.driver != nil:
+		return TuneOff
+	}
+	return TuneSteady
+}
+
 // defaultChunkBytes is the largest payload of a frame unless WithChunkBytes says otherwise: small
 // enough that a chunk is reduced while it is in cache, large enough that a stream's system calls
-// are few. Over loopback 512 KiB beats both 256 KiB and 1 MiB at most sizes.
-const defaultChunkBytes = 512 << 10
+// are few. Over loopback 512 KiB beats 128 KiB, 256 KiB and 1 MiB at most sizes on two ranks. Ranks that
+// take turns on cores lose their caches to each other: crowdedChunkBytes is up to 1.8 times as fast on
+// 3 to 8 ranks that have two cores. Over shared memory it makes little difference.
+const (
+	defaultChunkBytes = 512 << 10
+	crowdedChunkBytes = 256 << 10
+)
+
+// chunk is the largest payload of a frame, the same on all ranks.
+func (c *config) chunk(driver string, crowded bool) int {
+	switch {
+	case c.chunkBytes > 0:
+		return c.chunkBytes
+	case crowded && strings.HasPrefix(driver, "zmq"):
+		return crowdedChunkBytes
+	}
+	return defaultChunkBytes
+}
 
 func newConfig(opts []Option) (*config, error) {
-	c := &config{chunkBytes: defaultChunkBytes, logger: slog.New(slog.DiscardHandler)}
+	c := &config{logger: slog.New(slog.DiscardHandler)}
 	if s := os.Getenv("TUTTI_ALGO"); s != "" {
 		if err := WithAlgorithms(s)(c); err != nil {
 			return nil, fmt.Errorf("TUTTI_ALGO: %w", err)
@@ -163,6 +248,12 @@ func newConfig(opts []Option) (*config, error) {
 	if s := os.Getenv("TUTTI_DRIVER"); s != "" {
 		c.driverName, c.driverBy = s, "TUTTI_DRIVER"
 	}
+	if s := os.Getenv("TUTTI_TUNE"); s != "" {
+		if err := WithTuning(s)(c); err != nil {
+			return nil, fmt.Errorf("TUTTI_TUNE: %w", err)
+		}
+	}
+	c.tuningCache = os.Getenv("TUTTI_TUNE_CACHE")
 	for _, o := range opts {
 		if err := o(c); err != nil {
 			return nil, err
@@ -209,6 +300,10 @@ func (c *config) agreed() string {
 	if c.wire != 0 {
 		lines = append(lines, fmt.Sprintf("wire=%v", c.wire))
 	}
+	if c.fabric != nil {
+		lines = append(lines, fmt.Sprintf("fabric=%+v", *c.fabric))
+	}
+	lines = append(lines, "tuning="+c.tunes())
 	for coll := schedule.AllReduce; coll <= schedule.Barrier; coll++ {
 		if a := c.force[coll]; a != "" {
 			lines = append(lines, fmt.Sprintf("algorithm.%s=%s", coll, a))

@@ -1,8 +1,10 @@
 package collective
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 
 	"github.com/tutti-ml/tutti/schedule"
@@ -50,7 +52,9 @@ const (
 type planner struct {
 	rank, size int
 	hosts      []int
-	model      topology.Model
+	speeds     speeds // by which calls are predicted
+	assumed    speeds
+	steady     bool // speeds are measured, and must not choose the order of sums
 	force      map[schedule.Collective]string
 	canonical  bool
 	chunkBytes int
@@ -59,6 +63,7 @@ type planner struct {
 	seed       maphash.Seed
 	cache      map[planKey]*planned
 	recent     [recentPlans]*planned // some of those in the cache, found without hashing
+	profiles   map[profileKey]*schedule.Profile
 	clock      uint64
 	scratch    int // bytes held by idle calls
 }
@@ -178,7 +183,7 @@ func (p *planner) make(r *request) (*planned, error) {
 		return nil, &ArgumentError{Collective: r.coll, Reason: err.Error(), Err: err}
 	}
 	e.wire = p.wireOf(r)
-	choice, err := p.choose(r.coll, args, widthOf(r.typ, e.wire), !r.uniform())
+	choice, err := p.choose(r.coll, p.choices(r, args))
 	if err != nil {
 		return nil, err
 	}
@@ -231,82 +236,133 @@ type Choice struct {
 	Algorithm  *schedule.Algorithm
 	ChunkBytes int
 	Cost       topology.Cost
-	Seconds    float64
-	Refused    error // why it cannot be used, nil if it can
-	index      int
+	Prediction
+	Refused error // why it cannot be used, nil if it can
+	index   int
 }
 
-// choices predicts every algorithm of a collective.
-func (p *planner) choices(coll schedule.Collective, a schedule.Args, w width, local bool) []Choice {
+// choices predicts every algorithm of a call.
+func (p *planner) choices(r *request, a schedule.Args) []Choice {
+	all := p.candidates(&p.speeds, r, a)
+	if p.steady && p.force[r.coll] == "" && r.ordered() {
+		keepOrder(all, p.candidates(&p.assumed, r, a))
+	}
+	return all
+}
+
+// candidates predicts every algorithm of a call by the given speeds.
+func (p *planner) candidates(s *speeds, r *request, a schedule.Args) []Choice {
+	w := widthOf(r.typ, p.wireOf(r))
 	var out []Choice
-	for i, alg := range schedule.Algorithms(coll) {
+	for i, alg := range schedule.Algorithms(r.coll) {
 		c := Choice{Algorithm: alg, ChunkBytes: p.chunkBytes, index: i}
 		switch {
-		case local && i > 0:
+		case !r.uniform() && i > 0:
 			// Ranks see different counts, so they can only agree on the first algorithm.
-			c.Refused = fmt.Errorf("ranks do not know each other's counts")
+			c.Refused = errors.New("ranks do not know each other's counts")
 		case alg.Applies != nil:
 			c.Refused = alg.Applies(a)
 		}
-		if c.Refused == nil && p.canonical && coll.Reduces() && !alg.Canonical {
-			c.Refused = fmt.Errorf("its bits depend on an element's place")
+		if c.Refused == nil && p.canonical && r.coll.Reduces() && !alg.Canonical {
+			c.Refused = errors.New("its bits depend on an element's place")
 		}
 		if c.Refused == nil {
 			if alg.Pipelined {
-				c.ChunkBytes = p.pipelineChunk(alg, a, w)
+				c.ChunkBytes = p.pipelineChunk(s, alg, a, w)
 			}
-			c.Cost = w.cost(alg, a, c.ChunkBytes)
-			c.Seconds = p.model.Seconds(c.Cost)
+			c.Cost, c.Prediction = p.predict(s, alg, a, w, c.ChunkBytes)
 		}
 		out = append(out, c)
 	}
 	return out
 }
 
-// pipelineChunk finds the chunk, a power of two between 4 KiB and the largest, for which the
-// model predicts the shortest time.
-func (p *planner) pipelineChunk(alg *schedule.Algorithm, a schedule.Args, w width) int {
-	best, bestTime := p.chunkBytes, p.model.Seconds(w.cost(alg, a, p.chunkBytes))
-	for c := p.chunkBytes / 2; c >= 4096; c /= 2 {
-		if t := p.model.Seconds(w.cost(alg, a, c)); t < bestTime {
-			best, bestTime = c, t
+var errOrder = errors.New("other bits than without measuring: " + TuneOn + " allows it")
+
+// keepOrder refuses what would combine in another order than the best of the same algorithms by
+// what is assumed. All canonical ones combine in the same order.
+func keepOrder(measured, assumed []Choice) {
+	b := best(assumed)
+	for i := range measured {
+		c := &measured[i]
+		same := b >= 0 && c.Algorithm.Canonical && assumed[b].Algorithm.Canonical
+		if i != b && !same && c.Refused == nil {
+			c.Refused = errOrder
 		}
 	}
-	return best
+}
+
+// ordered reports whether the result's bits depend on the order in which contributions are
+// combined: of floating-point numbers, but for the least and the greatest, and by functions of the
+// user's. Without an operation the answer is for a sum.
+func (r *request) ordered() bool {
+	if !r.coll.Reduces() {
+		return false
+	}
+	switch r.op.Code() {
+	case tensor.Min.Code(), tensor.Max.Code():
+		return false
+	case 0, tensor.Sum.Code(), tensor.Prod.Code(), tensor.Avg.Code():
+		return r.typ >= tensor.F64 && r.typ <= tensor.BF16
+	}
+	return true
+}
+
+// pipelineChunk finds the chunk, a power of two between 4 KiB and the largest, for which the
+// model predicts the shortest time.
+func (p *planner) pipelineChunk(
+	s *speeds, alg *schedule.Algorithm, a schedule.Args, w width,
+) int {
+	least, leastTime := p.chunkBytes, math.Inf(1)
+	for c := p.chunkBytes; c >= 4096; c /= 2 {
+		if _, x := p.predict(s, alg, a, w, c); x.Seconds < leastTime {
+			least, leastTime = c, x.Seconds
+		}
+	}
+	return least
 }
 
 // tie is how little a prediction may be below another to count as the same: less than any of them is
 // worth, and more than the rounding of the sums.
 const tie = 1e-6
 
-// choose picks the algorithm that the user forces, or else the one predicted to be fastest, of equals
-// the first in the registry.
-func (p *planner) choose(coll schedule.Collective, a schedule.Args, w width, local bool) (Choice, error) {
-	forced := p.force[coll]
-	best := -1
-	all := p.choices(coll, a, w, local)
+// best returns the choice predicted to be fastest, of equals the first in the registry; -1 when
+// none can be used.
+func best(all []Choice) int {
+	b := -1
 	for i, c := range all {
-		if forced == c.Algorithm.Name {
-			if c.Refused != nil {
-				return Choice{}, &ArgumentError{
-					Collective: coll, Err: c.Refused,
-					Reason: fmt.Sprintf("algorithm %q can't be used: %v", forced, c.Refused),
-					Remedy: "force another, or none",
-				}
+		if c.Refused == nil && (b < 0 || c.Seconds < all[b].Seconds*(1-tie)) {
+			b = i
+		}
+	}
+	return b
+}
+
+// choose picks the algorithm that the user forces, or else the best one.
+func (p *planner) choose(coll schedule.Collective, all []Choice) (Choice, error) {
+	forced := p.force[coll]
+	if forced == "" {
+		if b := best(all); b >= 0 {
+			return all[b], nil
+		}
+	}
+	for _, c := range all {
+		if forced != c.Algorithm.Name {
+			continue
+		}
+		if c.Refused != nil {
+			return Choice{}, &ArgumentError{
+				Collective: coll, Err: c.Refused,
+				Reason: fmt.Sprintf("algorithm %q can't be used: %v", forced, c.Refused),
+				Remedy: "force another, or none",
 			}
-			return c, nil
 		}
-		if c.Refused == nil && (best < 0 || c.Seconds < all[best].Seconds*(1-tie)) {
-			best = i
-		}
+		return c, nil
 	}
-	if best < 0 || forced != "" {
-		_, err := schedule.Lookup(coll, forced)
-		return Choice{}, &ArgumentError{
-			Collective: coll, Reason: fmt.Sprintf("no algorithm for this call: %v", err), Err: err,
-		}
+	_, err := schedule.Lookup(coll, forced)
+	return Choice{}, &ArgumentError{
+		Collective: coll, Reason: fmt.Sprintf("no algorithm for this call: %v", err), Err: err,
 	}
-	return all[best], nil
 }
 
 // pointToPoint is the program of Send and Recv.

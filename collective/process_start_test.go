@@ -62,6 +62,7 @@ func startRanks(t *testing.T, size int, driver, program, argument string) []*pro
 	for rank := range all {
 		all[rank] = startRank(t, rank, exec.Command(os.Args[0]),
 			programVariable+"="+program, argumentVariable+"="+argument, "TUTTI_DRIVER="+driver,
+			"TUTTI_TUNE=off",
 			fmt.Sprint("TUTTI_RANK=", rank), fmt.Sprint("TUTTI_SIZE=", size),
 			"TUTTI_STORE="+store.URL(), "TUTTI_SECRET=secret", "TUTTI_JOB=faults")
 	}

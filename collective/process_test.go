@@ -68,6 +68,7 @@ func runRanks(t *testing.T, size int, driver, program, argument string) []byte {
 		Ranks: size, Command: []string{os.Args[0]},
 		Env: []string{
 			programVariable + "=" + program, argumentVariable + "=" + argument, "TUTTI_DRIVER=" + driver,
+			"TUTTI_TUNE=off",
 		},
 		Stdout: &stdout, Stderr: &stderr, NoPrefix: true,
 	})

@@ -72,7 +72,8 @@ func (p *planner) with(opts []Option) (planner, error) {
 			return planner{}, err
 		}
 	}
-	if c.envRead || c.driverBy != "" || c.listen != "" || c.logger != nil || c.checksum {
+	if c.envRead || c.driverBy != "" || c.listen != "" || c.logger != nil || c.checksum ||
+		c.fabric != nil || c.tuning != "" || c.tuningCache != "" {
 		return planner{}, errors.New("collective: split: an option that is of the process, " +
 			"not of a communicator: give it to Connect")
 	}

@@ -21,6 +21,8 @@ type Member struct {
 	// HostID tells whether two ranks share a host; see the function of that name.
 	HostID string
 	PID    int
+	// Cores is how many cores the rank may run on, 0 when it does not tell.
+	Cores int
 	// Addresses is opaque here: what the transport's endpoint published, at most
 	// MaxAddressesBytes.
 	Addresses []byte
@@ -38,6 +40,8 @@ func (m Member) check(size int) error {
 		return fmt.Errorf("size %d is not within 1 to %d", size, MaxSize)
 	case m.Rank < 0 || m.Rank >= size:
 		return fmt.Errorf("rank %d is not within 0 to %d", m.Rank, size-1)
+	case m.Cores < 0:
+		return fmt.Errorf("%d cores", m.Cores)
 	case len(m.Addresses) > MaxAddressesBytes:
 		return fmt.Errorf("addresses of %d bytes, the limit is %d", len(m.Addresses), MaxAddressesBytes)
 	case len(m.Config) > MaxConfigBytes:

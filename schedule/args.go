@@ -148,9 +148,9 @@ func (k *argsCheck) hosts() {
 	}
 }
 
-// elements returns the elements of the whole vector, over all ranks, that collective c works on.
+// Elements returns the elements of the whole vector, over all ranks, that collective c works on.
 // For AllToAll it is what this rank sends.
-func (a Args) elements(c Collective) int {
+func (a Args) Elements(c Collective) int {
 	counts := a.Counts
 	switch c {
 	case AllReduce, Broadcast, Reduce, SendRecv:

@@ -8,7 +8,7 @@ import (
 
 // bytesOf returns the bytes of the whole vector of a call.
 func bytesOf(c Collective, a Args, elemBytes int) float64 {
-	return float64(a.elements(c)) * float64(elemBytes)
+	return float64(a.Elements(c)) * float64(elemBytes)
 }
 
 // rounds returns ceil(log2 size).
@@ -37,6 +37,8 @@ func plus(costs ...topology.Cost) topology.Cost {
 		c.Bytes += d.Bytes
 		c.Reduced += d.Reduced
 		c.Cached += d.Cached
+		c.Vectors = max(c.Vectors, d.Vectors)
+		c.Forwarded += d.Forwarded
 	}
 	return c
 }
@@ -50,9 +52,15 @@ func circulantCost(n float64, size int, reduces bool) topology.Cost {
 	return c
 }
 
+// partial is the share of a vector that is moved beside the first of p-1 messages: (p-2)/p.
+func partial(size int) float64 { return float64(max(0, size-2)) / float64(size) }
+
 // ringCost is the cost of one ring phase over n bytes: a reduce-scatter or an all-gather.
 func ringCost(n float64, size int, reduces bool) topology.Cost {
-	c := topology.Cost{Messages: float64(size - 1), Bytes: foreign(size) * n}
+	c := topology.Cost{
+		Messages: float64(size - 1), Bytes: foreign(size) * n,
+		Forwarded: partial(size) * n, // all but the first message
+	}
 	if reduces {
 		c.Reduced = c.Bytes
 	}

@@ -47,21 +47,13 @@ func (p *Program) directAllGather(t team, own Span, out view) {
 	}
 }
 
-// sharedCache is how much of all ranks' vectors together the caches of a host are taken to hold from
-// one phase of an algorithm to the next; then it makes no difference which one it is. With two ranks
-// and a cache of 32 MiB the direct all-reduce is as fast as the butterfly to 32 MiB a rank, and a
-// tenth faster at 64 MiB.
-const sharedCache = 64 << 20
-
-// partial is the share of a vector that is moved for others than the first pair: (p-2)/p.
-func partial(size int) float64 { return float64(max(0, size-2)) / float64(size) }
-
 // directCost is the cost of one direct phase over n bytes, of which others than the direct algorithm
 // would move the share cached through main memory.
 func directCost(n float64, size int, reduces bool, cached float64) topology.Cost {
 	c := ringCost(n, size, reduces)
-	if n*float64(size) > sharedCache {
-		c.Cached = cached * n
+	c.Forwarded = 0
+	if c.Cached = cached * n; c.Cached > 0 {
+		c.Vectors = n * float64(size)
 	}
 	return c
 }

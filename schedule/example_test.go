@@ -156,3 +156,26 @@ func ExampleCollective() {
 	fmt.Println(c, c.Rooted(), c.Reduces())
 	// Output: reducescatter false true
 }
+
+func ExampleProfileOf() {
+	a, err := schedule.Lookup(schedule.AllReduce, "ring")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	f := schedule.ProfileOf(a, schedule.Args{Size: 4, Hosts: []int{0, 0, 1, 1}})
+	for _, r := range f.Rounds {
+		fmt.Printf("%d rounds: a host sends %g of the vector to another one\n", r.Times, r.Outer.Host.Bytes)
+	}
+	fmt.Println(f.Depth, "messages wait for each other")
+	// Output:
+	// 3 rounds: a host sends 0.25 of the vector to another one
+	// 3 rounds: a host sends 0.25 of the vector to another one
+	// 6 messages wait for each other
+}
+
+func ExampleArgs_Elements() {
+	a := schedule.Args{Size: 3, Counts: []int{1, 2, 3}}
+	fmt.Println(a.Elements(schedule.AllGather))
+	// Output: 6
+}

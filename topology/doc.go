@@ -1,6 +1,7 @@
 // Package topology knows the shapes along which ranks talk: rings, trees, circulant graphs, folds
-// onto a power of two, and the hosts that ranks run on. It also holds the model that turns counts
-// of messages and bytes into seconds.
+// onto a power of two, and the hosts that ranks run on. It also holds what turns counts of
+// messages and bytes into seconds: a model of one alpha, beta and gamma, and the measured fabric of
+// two levels.
 //
 // Every function is pure: the answer depends on rank, size and, where it matters, root or hosts,
 // so that all ranks compute matching answers without a message. Answers for one rank take

@@ -143,3 +143,28 @@ func ExampleModel_Seconds() {
 	fmt.Printf("%.0f µs\n", 1e6*tcp.Seconds(cost))
 	// Output: 1032 µs
 }
+
+func ExampleCurve() {
+	// As measured: fast while the message fits into the socket's buffer.
+	c := topology.Curve{
+		{Bytes: 0, Seconds: 12e-6}, {Bytes: 256 << 10, Seconds: 80e-6}, {Bytes: 1 << 20, Seconds: 600e-6},
+	}
+	fmt.Printf("%.0f us, %.0f us\n", 1e6*c.Seconds(64<<10), 1e6*c.Seconds(512<<10))
+	// Output: 29 us, 253 us
+}
+
+func ExampleAssumed() {
+	memory := topology.Model{Alpha: 0.5e-6, Beta: 1 / 6e9}
+	tcp := topology.Model{Alpha: 12e-6, Beta: 1 / 2e9}
+	f := topology.Assumed(memory, tcp)
+	message := topology.Load{Messages: 1, Bytes: 1 << 20}
+	fmt.Printf("inside a host %.0f us, between hosts %.0f us\n",
+		1e6*f.Inner.Stream(message, 0), 1e6*f.Outer.Stream(message, 0))
+	// Output: inside a host 175 us, between hosts 536 us
+}
+
+func ExampleCurve_Rising() {
+	noisy := topology.Curve{{Bytes: 0, Seconds: 2}, {Bytes: 8, Seconds: 6}, {Bytes: 16, Seconds: 4}}
+	fmt.Println(noisy.Rising())
+	// Output: [{0 2} {8 5} {16 5}]
+}

@@ -27,6 +27,7 @@ type options struct {
 	ranks      int // processes or goroutines to start; 0: this process is a rank
 	driver     string
 	algorithm  string
+	chunk      byteSize    // 0: what the communicator chooses
 	plain      bool        // buffers of ordinary memory
 	beside     byteSize    // of the traffic on another communicator; 0: none
 	priority   bool        // of the communicator that is measured
@@ -34,6 +35,7 @@ type options struct {
 	format     string      // "table", "csv" or "json"
 	timeout    time.Duration
 	verbose    bool
+	explain    bool
 	child      []string // the command line for a rank: this one without -np
 }
 
@@ -99,10 +101,12 @@ func flags(o *options, r *raw) *flag.FlagSet {
 	fs.Var(&o.beside, "beside", "meanwhile make all-reduces of this `size` on another communicator")
 	fs.BoolVar(&o.priority, "priority", false, "measure on a communicator with priority")
 	fs.StringVar(&r.wire, "wire", "f32", "send what is reduced of f32 as bf16 or f16")
+	fs.Var(&o.chunk, "chunk", "largest payload of a frame, a power of two `size`; 0: by the tuner")
 	fs.BoolVar(&r.csv, "csv", false, "print comma-separated values")
 	fs.BoolVar(&r.json, "json", false, "print a JSON object a line")
 	fs.DurationVar(&o.timeout, "timeout", 5*time.Minute, "longest time to connect, and for each "+
 		"line half; 0: none")
+	fs.BoolVar(&o.explain, "explain", false, "compare predicted with measured times")
 	fs.BoolVar(&o.verbose, "v", false, "tell on stderr which addresses and links are chosen")
 	for alias, name := range aliases {
 		fs.Var(fs.Lookup(name).Value, alias, "the same as -"+name)

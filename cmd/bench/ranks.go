@@ -93,6 +93,9 @@ func (o *options) settings(stderr io.Writer) ([]collective.Option, error) {
 	if force != "" {
 		out = append(out, collective.WithAlgorithms(force))
 	}
+	if o.chunk.bytes > 0 {
+		out = append(out, collective.WithChunkBytes(o.chunk.bytes))
+	}
 	return out, nil
 }
 

@@ -17,8 +17,9 @@ type session struct {
 	c       *collective.Comm
 	o       *options
 	driver  string
-	out     reporter // nil on all ranks but 0
-	a, b    []byte   // memory of every trial's buffers
+	out     reporter  // nil on all ranks but 0
+	sink    io.Writer // where out prints to
+	a, b    []byte    // memory of every trial's buffers
 	samples []time.Duration
 	seed    uint64 // of the last verified call; the same on all ranks
 	wrong   int
@@ -32,7 +33,7 @@ func (e *wrongError) Error() string { return fmt.Sprintf("%d elements were wrong
 // measureAll runs every operation, element type, reduction and size on this rank, and closes the
 // communicator. Rank 0 reports to out.
 func measureAll(ctx context.Context, c *collective.Comm, o *options, out io.Writer) error {
-	s := &session{c: c, o: o, driver: c.Driver()}
+	s := &session{c: c, o: o, driver: c.Driver(), sink: out}
 	if c.Rank() == 0 {
 		s.out = newReporter(o.format, out)
 	}
@@ -98,6 +99,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	if s.out != nil {
 		s.out.begin(header{driver: s.driver, places: who, options: s.o})
+	}
+	if s.o.explain {
+		return s.explainAll(ctx, trials, s.sink)
 	}
 	for _, t := range trials {
 		if err := s.line(ctx, t); err != nil {

@@ -110,7 +110,8 @@ func TestAKilledActorMakesNoDifference(t *testing.T) {
 	var stderr lockedBuffer
 	start := func(args ...string) (*exec.Cmd, *bufio.Scanner) {
 		c := exec.CommandContext(t.Context(), os.Args[0], append(shortArgs, args...)...)
-		c.Env = append(os.Environ(), programVariable+"=1", "TUTTI_STORE="+store.URL())
+		c.Env = append(os.Environ(),
+			programVariable+"=1", "TUTTI_STORE="+store.URL(), "TUTTI_TUNE=off")
 		c.Stderr = &stderr
 		pipe, err := c.StdoutPipe()
 		if err != nil {

@@ -37,7 +37,7 @@ func startRanks(t *testing.T, ranks int, args ...string) (output string, err err
 	err = launch.Run(t.Context(), launch.Options{
 		Ranks:   ranks,
 		Command: append([]string{self}, args...),
-		Env:     []string{asProgram + "=1"},
+		Env:     []string{asProgram + "=1", "TUTTI_TUNE=off"},
 		Stdout:  &stdout,
 		Stderr:  &stderr,
 	})

@@ -1,0 +1,244 @@
+package collective
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/tutti-ml/tutti/rendezvous"
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/topology"
+)
+
+// TestPredictAssumed: where all links have one latency and one bandwidth and nobody is crowded,
+// what is predicted from the programs is what the cost model says.
+func TestPredictAssumed(t *testing.T) {
+	m := topology.Model{Alpha: 5e-6, Beta: 1e-9, Gamma: 1e-10}
+	for coll := schedule.AllReduce; coll <= schedule.Barrier; coll++ {
+		for size := 2; size <= 9; size++ {
+			p := planner{
+				size: size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+				speeds: speeds{fabric: topology.Assumed(m, m)},
+			}
+			a := p.args(&request{coll: coll, count: 2520 * 64})
+			for _, g := range schedule.Algorithms(coll) {
+				if g.Applies != nil && g.Applies(a) != nil {
+					continue
+				}
+				cost, x := p.predict(&p.speeds, g, a, width{4, 4}, 1<<16)
+				// Blocks that do not divide evenly make a round of a profile a little longer.
+				if want := m.Seconds(cost); math.Abs(x.Seconds-want) > 0.01*want {
+					t.Errorf("%s %s of %d ranks: %g s, cost says %g", coll, g.Name, size, x.Seconds, want)
+				}
+			}
+		}
+	}
+}
+
+// inTurns is a host on which a rank that waits for a message waits for a core, too.
+func inTurns() topology.Fabric {
+	fast := topology.Model{Alpha: 1e-6, Beta: 1e-10}
+	f := topology.Assumed(fast, fast)
+	f.Inner.Busy, f.Inner.BusyFirst, f.Inner.Turn = topology.Line(1e-6, 1e-10), 1e-6, 1e-3
+	return f
+}
+
+// TestPredictChooses has fabrics on which one algorithm is plainly better, and wants to be told
+// why.
+func TestPredictChooses(t *testing.T) {
+	fast := topology.Model{Alpha: 1e-6, Beta: 1e-10}
+	slow := topology.Model{Alpha: 50e-6, Beta: 1e-7}
+	for _, c := range []struct {
+		name   string
+		fabric topology.Fabric
+		hosts  []int
+		count  int
+		want   string
+		reason string
+	}{
+		{"few bytes", topology.Assumed(fast, fast), []int{0, 0, 0, 0}, 1, "recursive-doubling", "moves"},
+		{
+			"two hosts", topology.Assumed(fast, slow),
+			[]int{0, 0, 0, 1, 1, 1},
+			1 << 20,
+			"hierarchical", "moves",
+		},
+		{"in turns", inTurns(), make([]int, 8), 1 << 20, "direct", "waiting"},
+	} {
+		comms := ranks(t, setting{
+			size: len(c.hosts), hosts: c.hosts, opts: []Option{WithFabric(c.fabric)},
+		})
+		for _, comm := range comms {
+			x, err := comm.Explain(schedule.AllReduce, tensor.F32, c.count)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.Chosen != c.want || !strings.Contains(x.Reason, c.reason) || x.Speeds != "given" {
+				t.Errorf("%s, rank %d: %v", c.name, comm.rank, x)
+			}
+		}
+		checkSums(t, comms)
+	}
+}
+
+// TestProfilesAreKept: planning another call of an algorithm builds no programs of other ranks
+// again.
+func TestProfilesAreKept(t *testing.T) {
+	p := planner{
+		size: 4, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+		speeds: speeds{fabric: topology.Fabric{}},
+	}
+	g := schedule.Algorithms(schedule.Broadcast)[0]
+	first := p.profile(g, schedule.Args{Size: 4, Count: 10})
+	if p.profile(g, schedule.Args{Size: 4, Rank: 1, Count: 1000}) != first {
+		t.Error("another count has another profile")
+	}
+	if p.profile(g, schedule.Args{Size: 4, Root: 1, Count: 10}) == first {
+		t.Error("another root has the same profile")
+	}
+	for i := range maxProfiles {
+		p.profiles[profileKey{root: -i}] = first
+	}
+	p.profile(g, schedule.Args{Size: 4, Root: 2, Count: 10})
+	if len(p.profiles) > maxProfiles {
+		t.Errorf("%d profiles are kept", len(p.profiles))
+	}
+}
+
+// TestPredictAgrees: what ranks predict does not depend on what they can't know of each other, which
+// is their rank and whether they are in place.
+func TestPredictAgrees(t *testing.T) {
+	hosts := []int{0, 0, 0, 1, 1}
+	fabric := inTurns()
+	fabric.Inner.Busy = topology.Curve{{Seconds: 1e-6}, {Bytes: 1 << 10, Seconds: 2e-6}, {Bytes: 1 << 20, Seconds: 9e-3}}
+	fabric.Outer = fabric.Inner
+	for coll := schedule.AllReduce; coll <= schedule.Barrier; coll++ {
+		p := planner{
+			size: len(hosts), hosts: hosts, chunkBytes: defaultChunkBytes,
+			profiles: map[profileKey]*schedule.Profile{}, speeds: speeds{fabric: fabric},
+		}
+		r := &request{coll: coll, typ: tensor.F32, op: tensor.Sum, count: 1 << 18, root: 3}
+		var first []Choice
+		for p.rank = range p.size {
+			for _, r.inPlace = range []bool{false, true} {
+				all := p.candidates(&p.speeds, r, p.args(r))
+				if first == nil {
+					first = all
+				}
+				for i := range all {
+					if a, b := &first[i], &all[i]; a.Prediction != b.Prediction || a.ChunkBytes != b.ChunkBytes {
+						t.Errorf("%s %s, rank %d, in place %v: %+v in chunks of %d, rank 0 has %+v, %d", coll,
+							a.Algorithm.Name, p.rank, r.inPlace, b.Prediction, b.ChunkBytes, a.Prediction, a.ChunkBytes)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestSteady: measured speeds choose freely where the order of contributions makes no difference to
+// the bits, and elsewhere only among algorithms that combine in the order of the one assumed.
+func TestSteady(t *testing.T) {
+	keepLeft := tensor.Func("keep left", func(dst, a, _ []int32) { copy(dst, a) })
+	for _, c := range []struct {
+		size   int
+		typ    tensor.Type
+		op     tensor.Op
+		steady bool
+		want   string
+	}{
+		{8, tensor.F32, tensor.Sum, false, "direct"},
+		{8, tensor.F32, tensor.Sum, true, "butterfly"}, // canonical, as what is assumed
+		{8, tensor.F32, tensor.Max, true, "direct"},
+		{8, tensor.I32, tensor.Sum, true, "direct"},
+		{8, tensor.I32, keepLeft, true, "butterfly"},
+		{7, tensor.BF16, tensor.Avg, false, "direct"},
+		{7, tensor.BF16, tensor.Avg, true, "circulant"},
+	} {
+		p := planner{
+			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+			speeds: speeds{fabric: inTurns()}, assumed: assumed("zmq:tcp", make([]int, c.size), false),
+			steady: c.steady,
+		}
+		r := &request{coll: schedule.AllReduce, typ: c.typ, op: c.op, count: 4 << 20 / c.typ.Size()}
+		got, err := p.choose(r.coll, p.choices(r, p.args(r)))
+		if err != nil || got.Algorithm.Name != c.want {
+			t.Errorf("%s of %s on %d ranks, steady %v: %s, %v; want %s", c.op, c.typ, c.size, c.steady,
+				got.Algorithm.Name, err, c.want)
+		}
+		p.force = map[schedule.Collective]string{schedule.AllReduce: "ring"}
+		got, err = p.choose(r.coll, p.choices(r, p.args(r)))
+		if err != nil || got.Algorithm.Name != "ring" {
+			t.Errorf("forced: %v, %v", got.Algorithm, err)
+		}
+	}
+}
+
+// TestCrowdedHosts: where ranks outnumber cores, long vectors go by the ring over sockets, and directly
+// through shared memory, without any measurement, and so in every run.
+func TestCrowdedHosts(t *testing.T) {
+	member := func(host string, cores int) rendezvous.Member {
+		return rendezvous.Member{HostID: host, Cores: cores}
+	}
+	for _, c := range []struct {
+		members []rendezvous.Member
+		want    bool
+	}{
+		{[]rendezvous.Member{member("a", 2), member("a", 2)}, false},
+		{[]rendezvous.Member{member("a", 2), member("a", 2), member("a", 2)}, true},
+		{[]rendezvous.Member{member("a", 2), member("b", 1), member("a", 2)}, false},
+		{[]rendezvous.Member{member("a", 8), member("b", 1), member("b", 8)}, true},
+		{[]rendezvous.Member{member("a", 0), member("a", 0)}, false},
+	} {
+		if got := crowded(c.members); got != c.want {
+			t.Errorf("%+v: %v", c.members, got)
+		}
+	}
+	for _, c := range []struct {
+		driver  string
+		size    int
+		bytes   int
+		crowded bool
+		want    string
+	}{
+		{"zmq:tcp", 4, 16 << 20, true, "ring"},
+		{"zmq:tcp", 4, 16 << 20, false, "butterfly"},
+		{"zmq:tcp", 4, 64 << 10, true, "recursive-doubling"},
+		{"zmq:tcp", 8, 1 << 20, true, "butterfly"},
+		{"zmq:tcp", 8, 16 << 20, true, "ring"},
+		{"zmq:ipc", 3, 4 << 20, true, "ring"},
+		{"shm", 4, 1 << 20, true, "direct"},
+		{"shm", 4, 1 << 20, false, "butterfly"},
+		{"shm", 8, 256 << 10, true, "butterfly"},
+	} {
+		p := planner{
+			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+			speeds: assumed(c.driver, make([]int, c.size), c.crowded),
+		}
+		r := &request{coll: schedule.AllReduce, typ: tensor.F32, op: tensor.Sum, count: c.bytes / 4}
+		got, err := p.choose(r.coll, p.choices(r, p.args(r)))
+		if err != nil || got.Algorithm.Name != c.want {
+			t.Errorf("%+v: %s, %v", c, got.Algorithm.Name, err)
+		}
+	}
+}
+
+func TestChunkByDefault(t *testing.T) {
+	for _, c := range []struct {
+		asked   int
+		driver  string
+		crowded bool
+		want    int
+	}{
+		{0, "zmq:tcp", false, defaultChunkBytes},
+		{0, "zmq:tcp", true, crowdedChunkBytes},
+		{0, "shm", true, defaultChunkBytes},
+		{1 << 20, "zmq", true, 1 << 20},
+	} {
+		cfg := &config{chunkBytes: c.asked}
+		if got := cfg.chunk(c.driver, c.crowded); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
