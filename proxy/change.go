@@ -110,6 +110,9 @@ func (e *engine) comesBack(p *peer) bool {
 		return false
 	}
 	e.failWaiting(p, errReplaced)
+	for o := p.outbox.answers.head; o != nil; o = o.next {
+		e.unstage(o)
+	}
 	again, dropped := p.outbox.restart()
 	e.resent += uint64(again)
 	e.late += uint64(dropped)

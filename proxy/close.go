@@ -106,7 +106,7 @@ func (e *engine) end() {
 	}
 	for _, p := range e.peers {
 		if p.out != nil {
-			p.out.Reclaim() // what was sent is the senders' again
+			e.reclaim(p.out) // what was sent is the senders' again
 		}
 	}
 	e.closed = true

@@ -161,6 +161,8 @@ func (e *engine) tick() time.Time {
 	now := time.Now()
 	e.clock, e.ticked = now, now
 	next := now.Add(heartbeatTime)
+	e.pool.trim(now)
+	e.stage.trim(now)
 	for _, l := range slices.Clone(e.links) {
 		next = earlier(next, e.tickLink(l, now))
 	}

@@ -62,7 +62,11 @@
 // goroutine of the proxy's does it. Small messages that wait for the same link share a frame; where
 // an application answers several that came together, and quickly, its replies wait for each other,
 // for a millisecond at most. Bodies that are slices of numbers or bytes go from the sender's memory
-// to the socket, and from the socket into the memory that the receiver gets.
+// to the socket, and from the socket into the memory that the receiver gets. To a process of this
+// host that shares memory, bodies of 64 KiB and more go through up to 32 MiB that both see: they
+// are copied there, for all receivers of a broadcast once, and out of there by each. The memory of
+// received bodies is garbage-collected, or is for bodies to come when it was released
+// (Message.Release).
 //
 // # Security
 //

@@ -60,6 +60,8 @@ func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 		patience: transport.NewPatience(runtime.NumCPU()+1, p.c.driver.Name() == "inproc"),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.stage.log = e.log
+	e.stage.special, _ = ep.(transport.Allocator)
 	e.doze = time.AfterFunc(dozeTime, e.wakePump)
 	e.proxy, e.self, e.expect, e.rejoin = p, self, p.c.expect, p.c.rejoin
 	e.window, e.maxMessage, e.compression = p.c.window, p.c.maxMessage, p.c.compression
@@ -143,7 +145,7 @@ func (e *engine) unfinished() bool {
 	}
 	for i := 0; i < len(e.links); i++ { // reap may take one out
 		l := e.links[i]
-		if e.reap(l); l.taken > l.done && !l.closed {
+		if e.reap(l); l.taken > l.done && !l.closed && !l.theirs() {
 			return true
 		}
 	}

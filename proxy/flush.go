@@ -34,26 +34,23 @@ const fragmentBytes = 1 << 20
 
 // sendFragment offers the next part of a message to a link.
 func (e *engine) sendFragment(l *link, p *peer, o *outgoing) (bool, error) {
-	var pieces [2][]byte
-	first := 0
 	if len(p.outbox.batch) > 0 {
 		return e.sendBatch(l, p)
 	}
-	if o.sent == 0 {
-		pieces[0] = o.meta
-		pieces[1] = o.body[:min(len(o.body), fragmentBytes)]
-	} else {
-		first = o.sent - len(o.meta)
-		pieces[0] = o.body[first:min(len(o.body), first+fragmentBytes)]
+	var taken, room bool
+	var err error
+	if e.stages(p, o) {
+		taken, room, err = e.sendStaged(l, p, o)
 	}
-	taken, err := e.sendData(l, p, pieces)
+	if !room {
+		taken, err = e.sendLent(l, p, o)
+	}
 	if !taken || err != nil {
 		return false, err
 	}
-	o.sent += len(pieces[0]) + len(pieces[1])
-	o.step++
 	if o.sent == len(o.meta)+len(o.body) {
 		p.outbox.current = nil
+		e.unstage(o)
 		e.sentMessages++
 		e.sentBytes += uint64(o.size())
 		if o.void && len(o.body) > 0 { // the rest of one given up
@@ -63,9 +60,29 @@ func (e *engine) sendFragment(l *link, p *peer, o *outgoing) (bool, error) {
 	return true, nil
 }
 
+// sendLent offers the next part of a message to a link, out of the sender's memory.
+func (e *engine) sendLent(l *link, p *peer, o *outgoing) (bool, error) {
+	var pieces [2][]byte
+	if o.sent == 0 {
+		pieces[0] = o.meta
+		pieces[1] = o.body[:min(len(o.body), fragmentBytes)]
+	} else {
+		first := o.sent - len(o.meta)
+		pieces[0] = o.body[first:min(len(o.body), first+fragmentBytes)]
+	}
+	taken, err := e.sendData(l, p, pieces)
+	if !taken || err != nil {
+		return false, err
+	}
+	o.lent = true
+	o.sent += len(pieces[0]) + len(pieces[1])
+	o.step++
+	return true, nil
+}
+
 // sendBatch offers several small messages to a link, in one frame.
 func (e *engine) sendBatch(l *link, p *peer) (bool, error) {
-	if e.reap(l); l.taken > l.done {
+	if e.reap(l); l.batched > l.done {
 		return false, nil // the link has the last one still
 	}
 	b := &p.outbox
@@ -77,6 +94,7 @@ func (e *engine) sendBatch(l *link, p *peer) (bool, error) {
 	if !taken || err != nil {
 		return false, err
 	}
+	l.batched = l.taken
 	b.current.sent = int(b.current.size())
 	for i, o := range b.batch {
 		o.sent = int(o.size())

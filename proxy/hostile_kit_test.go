@@ -36,14 +36,23 @@ type fakeLink struct {
 	end   error
 	over  bool
 
-	sent []frame
-	deaf bool // it takes nothing
+	sent      []frame
+	deaf      bool // it takes nothing
+	lends     bool // what it has taken is done when a test says so
+	done      uint64
+	reclaimed int
 }
 
 func (l *fakeLink) Peer() int      { return l.rank }
 func (l *fakeLink) String() string { return "fake" }
-func (l *fakeLink) Reclaim()       {}
 func (l *fakeLink) Discard(int)    {}
+
+func (l *fakeLink) Reclaim() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reclaimed++
+	l.done = uint64(len(l.sent))
+}
 
 func (l *fakeLink) Peek() ([]byte, error) { return nil, errFake }
 
@@ -86,7 +95,27 @@ func (l *fakeLink) frames() []frame {
 	return slices.Clone(l.sent)
 }
 
-func (l *fakeLink) Sent() (uint64, error) { return uint64(len(l.frames())), nil }
+func (l *fakeLink) Sent() (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lends {
+		return l.done, nil
+	}
+	return uint64(len(l.sent)), nil
+}
+
+// keep makes the link have all that it takes from now on until returns is called.
+func (l *fakeLink) keep() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lends, l.done = true, uint64(len(l.sent))
+}
+
+func (l *fakeLink) returns(frames int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.done += uint64(frames)
+}
 
 func (l *fakeLink) Close() error {
 	l.mu.Lock()
@@ -238,10 +267,14 @@ type victim struct {
 
 func newVictim(t testing.TB, options ...Option) *victim {
 	t.Helper()
+	return newVictimOn(t, &fakeEndpoint{wake: make(chan struct{}, 1)}, options...)
+}
+
+func newVictimOn(t testing.TB, ep transport.Endpoint, options ...Option) *victim {
+	t.Helper()
 	v := &victim{t: t, log: newJournal(), friend: &fakeLink{rank: 8}, rogue: &fakeLink{rank: 7}}
 	options = append([]Option{WithLogger(slog.New(v.log))}, options...)
-	v.Proxy = isolated(t, &fakeEndpoint{wake: make(chan struct{}, 1)}, component("master", "master", 1),
-		map[string]int{"worker": 2}, options...)
+	v.Proxy = isolated(t, ep, component("master", "master", 1), map[string]int{"worker": 2}, options...)
 	v.e.apply([]change{
 		{kind: joined, record: component("worker", "friend", 8, "master")},
 		{kind: joined, record: component("worker", "rogue", 7, "master")},

@@ -58,6 +58,8 @@ func (it *item) open(p *Proxy) (*Message, error) {
 		if err != nil {
 			return nil, err
 		}
+		m.inbound.memory.release() // of the compressed body
+		m.inbound.memory = nil
 	}
 	body, err := decodeBody(it.kind, data)
 	if err != nil {

@@ -18,6 +18,7 @@ type assembly struct {
 	meta      meta
 	known     bool // meta is whole
 	body      []byte
+	memory    *memory // that body lies in, nil when it is small
 	got       int
 	bytes     int64  // all so far
 	control   []byte // the payload of a frame that is no message
@@ -125,6 +126,7 @@ func (a *assembly) begin(p *peer, seq uint64) {
 	a.under, a.known = true, false
 	a.duplicate = seq <= p.inflow.delivered
 	a.seq, a.step, a.text, a.body, a.got, a.bytes = seq, 1, a.text[:0], nil, 0, 0
+	a.memory = nil
 }
 
 // whole says whether all of the message is there.
@@ -150,7 +152,7 @@ func (e *engine) payload(l *link, h *transport.Header) (bool, error) {
 			n, err = l.Read(a.body[a.got:min(len(a.body), a.got+a.left)])
 			a.got += n
 		default:
-			a.grow()
+			a.grow(&e.pool)
 			continue
 		}
 		a.left -= n
@@ -175,14 +177,15 @@ func (e *engine) payload(l *link, h *transport.Header) (bool, error) {
 // complete hands a whole message on, unless another link was quicker.
 func (e *engine) complete(l *link, a *assembly) {
 	p := l.peer
-	body := a.body
-	a.body = nil
+	body, held := a.body, a.memory
+	a.body, a.memory = nil, nil
 	if a.duplicate || a.seq != p.inflow.delivered+1 {
+		held.release()
 		e.duplicates++
 		p.inflow.ackDue = true
 		return
 	}
-	e.deliver(p, &a.meta, body, a.bytes)
+	e.deliver(p, &a.meta, body, held, a.bytes)
 }
 
 // takeMeta takes bytes of the meta, and parses it when it is whole.
@@ -228,14 +231,23 @@ func (e *engine) takeMeta(l *link) (int, error) {
 // bodyStep is how much memory is made at once for a body of which less has arrived.
 const bodyStep = 16 << 20
 
-// grow makes memory for more of the body: all of it when it is small, and else twice what has
-// arrived, so that a claim alone costs nothing.
-func (a *assembly) grow() {
+// grow finds memory for more of the body: all of it when it was released before, or is small, and
+// else makes twice what has arrived, so that a claim alone costs nothing.
+func (a *assembly) grow(p *pool) {
 	total := a.meta.bodyBytes
+	if a.got == 0 {
+		if a.memory = p.take(int(total)); a.memory != nil {
+			a.body = a.memory.bytes[:total]
+			return
+		}
+	}
 	size := min(total, uint64(max(bodyStep, 2*a.got)))
 	body := make([]byte, size)
 	copy(body, a.body)
 	a.body = body
+	if size == total {
+		a.memory = p.adopt(body)
+	}
 }
 
 // controlPayload takes the payload of a frame that is no message.
@@ -262,7 +274,7 @@ func (e *engine) controlPayload(l *link, h *transport.Header) (bool, error) {
 }
 
 // deliver takes a message into the proxy.
-func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
+func (e *engine) deliver(p *peer, m *meta, body []byte, held *memory, size int64) {
 	f := &p.inflow
 	f.delivered++
 	f.unacked++
@@ -273,7 +285,7 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	in := inbound{
 		proxy: e.proxy, peer: p, incarnation: p.rec.Incarnation, stream: p, streamInc: p.rec.Incarnation,
 		kind: m.sessionType, session: m.session, message: m.message,
-		failed: m.flags&flagFailure != 0, stage: m.stage, size: size,
+		failed: m.flags&flagFailure != 0, stage: m.stage, size: size, memory: held,
 	}
 	if m.flags&flagReply != 0 {
 		in.re = m.re
@@ -294,7 +306,9 @@ func (e *engine) deliver(p *peer, m *meta, body []byte, size int64) {
 	case m.flags&flagReceipt != 0: // there is nothing else in it
 	default:
 		e.arrived(newItem(e, m, body, &in))
+		held = nil
 	}
+	held.release()
 	if f.overdue() {
 		e.flushSoon(p)
 	}

@@ -43,6 +43,8 @@ type link struct {
 	seen        bool   // the head frame's header was looked at
 	in          assembly
 	frame       []byte // of small messages; lent to the link until done
+	batched     uint64 // the number of frames that were taken with it
+	lent        []lent // pieces of large messages, until done
 	closed      bool
 }
 
@@ -161,6 +163,7 @@ func (e *engine) reap(l *link) {
 	if l.taken > l.done {
 		done, err := l.Sent()
 		l.done = done
+		e.returned(l)
 		if err != nil {
 			e.broken(l, err)
 		}
@@ -222,7 +225,10 @@ func (e *engine) broken(l *link, cause error) {
 		return
 	}
 	l.closed = true
+	l.in.memory.release()
+	l.in.memory, l.in.body = nil, nil
 	err := l.Close()
+	e.ended(l)
 	e.links = slices.DeleteFunc(e.links, func(x *link) bool { return x == l })
 	p := l.peer
 	if p == nil {

@@ -90,7 +90,8 @@ func (t SessionType) request() Stage {
 // Bodies are nil, strings, []byte, slices of integers and floats of fixed size, and whatever else
 // CBOR can express. Slices are not copied: a sender leaves their elements alone until the message
 // is settled, that is, a task is complete, or another message received (Session.Done tells). A
-// receiver owns the body of what it has received: see Decode.
+// receiver owns the body of what it has received: see Decode. It may give the memory back: see
+// Message.Release.
 type Message struct {
 	// Tag is what a receiver's events match, at most MaxTagBytes bytes.
 	Tag string
@@ -156,4 +157,5 @@ type inbound struct {
 	failed      bool  // the body is the text of an error
 	stage       Stage // guarded by the turn
 	size        int64
+	memory      *memory // of the body; nil when it is small, or released
 }

@@ -12,7 +12,9 @@ type outgoing struct {
 	queue      *queue    // nil once it is settled
 
 	meta, body  []byte
-	largest     int64 // bytes of the body, compressed or not
+	memory      *memory // that body lies in, when it was received
+	staged      *staged // what of it lies where the peer sees it; nil when it is sent, or small
+	largest     int64   // bytes of the body, compressed or not
 	sessionType SessionType
 	stage       Stage
 	session     ID
@@ -34,6 +36,7 @@ type outgoing struct {
 	acknowledged bool
 	again        bool // it was sent on a link before the one in use
 	sent         int  // bytes that the link has taken
+	lent         bool // a link has, or had, a part of it out of the sender's memory
 	step         uint32
 
 	// What meta and a session of this message alone are kept in, for one allocation to do.
@@ -269,6 +272,7 @@ func (b *outbox) direct(o *outgoing) {
 // of a half-sent one has to be followed by the rest, so that is copied, for the sender's memory to
 // be its own again.
 func (b *outbox) makeVoid(o *outgoing) {
+	o.memory = nil // not for the pool: a link may read it still
 	if !o.void {
 		o.void = true
 		o.queue.voids++

@@ -32,6 +32,8 @@ type traffic struct {
 	seen          seen
 	clock         time.Time
 	members       atomic.Pointer[members] // for those who do not have the turn
+	pool          pool                    // for the bodies of what is received
+	stage         stage                   // for large ones of what is sent
 	inbox
 	counters
 }
@@ -111,7 +113,10 @@ func (e *engine) quiesce() (moved bool) {
 		if p := l.peer; p != nil && p.out == l {
 			e.acknowledge(p)
 		}
-		e.reap(l)
+		done := l.done
+		if e.reap(l); l.done > done && l.peer != nil && l.peer.dirty {
+			moved = true // perhaps what there is to send has waited for that
+		}
 	}
 	return moved
 }

@@ -166,6 +166,9 @@ func (e *engine) settle(o *outgoing, stage Stage) {
 	}
 	o.queue.remove(o)
 	e.giveBack(p, o)
+	e.unstage(o)
+	o.memory.release()
+	o.memory = nil
 	o.stage = stage
 	e.roomFor(p)
 }
@@ -178,9 +181,10 @@ func (e *engine) giveBack(p *peer, o *outgoing) {
 		p.outbox.skip(o)
 	case p.outbox.current == o:
 		o.body = slices.Clone(o.body) // the rest has to follow
+		e.unstage(o)
 	}
-	if o.again && o.sent > 0 && p.out != nil && p.out.taken > p.out.done {
-		p.out.Reclaim()
+	if o.again && o.sent > 0 && o.lent && p.out != nil && p.out.taken > p.out.done {
+		e.reclaim(p.out)
 	}
 }
 
@@ -192,7 +196,8 @@ func (e *engine) giveUp(o *outgoing) {
 		return
 	}
 	p := o.peer
-	lent := o.sent > 0
+	lent := o.sent > 0 && o.lent
+	e.unstage(o)
 	switch {
 	case o.seq == 0 || o.consumed || o.answer && o.seq <= p.outbox.delivered:
 		e.settle(o, o.stage)
@@ -200,7 +205,7 @@ func (e *engine) giveUp(o *outgoing) {
 		p.outbox.makeVoid(o)
 	}
 	if lent && p.out != nil && p.out.taken > p.out.done {
-		p.out.Reclaim()
+		e.reclaim(p.out)
 	}
 }
 

@@ -46,6 +46,7 @@ func (p *Proxy) reply(ctx context.Context, call string, m *Message, tag string, 
 		return err
 	}
 	d := newDraft(m.Source, encoded)
+	d.content.memory = m.inbound.memory
 	d.meta = meta{
 		sessionType: m.SessionType, stage: to, flags: flagReply | flags, session: m.SessionID,
 		message: newID(), re: m.MessageID, tag: tag,

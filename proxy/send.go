@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -120,119 +119,13 @@ func (p *Proxy) Forward(ctx context.Context, m *Message, destination, tag string
 	if err != nil {
 		return ID{}, err
 	}
+	if m.inbound != nil {
+		d.content.memory = m.inbound.memory
+	}
 	if err := p.dispatch(ctx, []*draft{d}); err != nil {
 		return ID{}, err
 	}
 	return d.meta.session, nil
-}
-
-// draft is a message before it has a peer.
-type draft struct {
-	meta        meta
-	destination string
-	body        *content
-	path        []*peer // through which it reaches its peer, when relays bring it
-	posted      *outgoing
-
-	// What body and posted point to, for one allocation to do.
-	content content
-	out     outgoing
-}
-
-// content is a body as it is sent, by all drafts of a broadcast alike.
-type content struct {
-	encodedBody
-	tried      bool // to compress it
-	algorithm  compressionKind
-	compressed []byte // when that is worth it
-}
-
-// draft checks a message and encodes it.
-func (p *Proxy) draft(call string, m *Message) (*draft, error) {
-	switch {
-	case m == nil:
-		return nil, &ArgumentError{call, "message", "it is nil"}
-	case len(m.Tag) > MaxTagBytes:
-		return nil, &ArgumentError{call, "tag", fmt.Sprintf("%d bytes, at most %d", len(m.Tag),
-			MaxTagBytes)}
-	case m.SessionType >= sessionTypes:
-		return nil, &ArgumentError{call, "session type", m.SessionType.String()}
-	case m.Stage != NoStage && m.Stage != m.SessionType.request():
-		return nil, &ArgumentError{call, "stage", fmt.Sprintf("%q does not open a %s session; "+
-			"leave it to the proxy", m.Stage, m.SessionType)}
-	case m.Source != "" && m.Source != p.e.self.Name:
-		return nil, &ArgumentError{call, "source", fmt.Sprintf("%q is not this component, %q; "+
-			"leave it empty", m.Source, p.e.self.Name)}
-	}
-	body, err := p.encode(call, m.Body)
-	if err != nil {
-		return nil, err
-	}
-	d := newDraft(m.Destination, body)
-	d.meta = meta{
-		sessionType: m.SessionType, stage: m.SessionType.request(), session: m.SessionID,
-		message: newID(), tag: m.Tag,
-	}
-	if d.meta.session == (ID{}) {
-		d.meta.session = newID()
-	}
-	return d, nil
-}
-
-func newDraft(destination string, body encodedBody) *draft {
-	d := &draft{destination: destination, content: content{encodedBody: body}}
-	d.body = &d.content
-	return d
-}
-
-func (p *Proxy) encode(call string, body any) (encodedBody, error) {
-	b, err := encodeBody(body)
-	if err == nil && int64(len(b.data)) > p.e.maxMessage {
-		err = &ArgumentError{call, "body", fmt.Sprintf("%d bytes, at most %d; see WithMaxMessage",
-			len(b.data), p.e.maxMessage)}
-	}
-	return b, err
-}
-
-func (p *Proxy) scatter(call, tag string, t SessionType, parcels []Parcel) ([]*draft, error) {
-	if len(parcels) == 0 {
-		return nil, &ArgumentError{call, "parcels", "there are none"}
-	}
-	drafts := make([]*draft, len(parcels))
-	for i, parcel := range parcels {
-		var err error
-		drafts[i], err = p.draft(call, NewSessionMessage(tag, parcel.Destination, parcel.Body, t))
-		if err != nil {
-			return nil, err
-		}
-	}
-	return drafts, nil
-}
-
-// broadcast makes one draft for each peer of the type, of one body.
-func (p *Proxy) broadcast(ctx context.Context, call, kind, tag string, t SessionType, body any,
-) ([]*draft, error) {
-	first, err := p.draft(call, NewSessionMessage(tag, kind, body, t))
-	if err != nil {
-		return nil, err
-	}
-	first.meta.flags |= flagBroadcast
-	e := p.e
-	e.enter()
-	defer e.leave()
-	if err := e.quorum(ctx, kind); err != nil {
-		return nil, err
-	}
-	var drafts []*draft
-	for _, q := range e.ofType(kind) {
-		d := *first
-		d.destination = q.name()
-		drafts = append(drafts, &d)
-	}
-	if len(drafts) == 0 {
-		return nil, &UnknownPeerError{Self: e.self.Name, Destination: kind, Known: e.names()}
-	}
-	return drafts, e.route(drafts)
 }
 
 // dispatch posts all drafts, or none.
@@ -259,6 +152,7 @@ func (p *Proxy) exchange(ctx context.Context, phase string, drafts []*draft) ([]
 	e.listen(c)
 	for i, d := range drafts {
 		if err := p.post(ctx, d); err != nil {
+			e.leaveStage(&d.body.staged)
 			e.fill(&c.slots[i], &item{err: err})
 		} else {
 			c.slots[i].posted = true
@@ -322,14 +216,18 @@ func (p *Proxy) collect(c *collector, missing error) ([]*Message, error) {
 // postAll posts drafts in order; where one can't be, it gives those before it up. The turn is held,
 // and is given up while there is something to wait for.
 func (p *Proxy) postAll(ctx context.Context, drafts []*draft) error {
+	e := p.e
 	for i, d := range drafts {
 		err := p.post(ctx, d)
 		if err == nil {
 			continue
 		}
+		for _, rest := range drafts[i:] {
+			e.leaveStage(&rest.body.staged)
+		}
 		for _, posted := range drafts[:i] {
-			p.e.giveUp(posted.posted)
-			p.e.resolve(posted.posted)
+			e.giveUp(posted.posted)
+			e.resolve(posted.posted)
 		}
 		return err
 	}
@@ -362,6 +260,7 @@ func (p *Proxy) post(ctx context.Context, d *draft) error {
 		peer: q, body: data, largest: int64(max(len(data), len(d.body.data))),
 		sessionType: d.meta.sessionType, stage: d.meta.stage, session: d.meta.session,
 		message: d.meta.message, tag: d.meta.tag, answer: d.meta.answer(), path: d.path,
+		staged: &d.body.staged,
 	}
 	o.meta = d.meta.append(o.space[:0])
 	if !o.answer {
@@ -374,6 +273,10 @@ func (p *Proxy) post(ctx context.Context, d *draft) error {
 	}
 	if !o.answer {
 		e.open(o)
+	}
+	if d.body.memory.has(data) {
+		o.memory = d.body.memory
+		o.memory.hold()
 	}
 	d.posted = o
 	if o.path == nil {

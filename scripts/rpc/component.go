@@ -31,7 +31,8 @@ type engine interface {
 // caller is a master's side of an engine. The methods return when the replies are there, and check
 // their number and size.
 type caller interface {
-	send(ctx context.Context, echo bool, body []byte) ([]byte, error)
+	// send calls look, unless it is nil, with the reply's body, which it may then use again.
+	send(ctx context.Context, echo bool, body []byte, look func(got []byte) error) error
 	scatter(ctx context.Context, echo bool, body []byte) error
 	broadcast(ctx context.Context, echo bool, body []byte) error
 	// stream keeps so many round trips with the first worker under way while more says so, and

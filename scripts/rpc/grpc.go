@@ -141,8 +141,12 @@ func (m *grpcMaster) call(ctx context.Context, worker int, echo bool, body []byt
 	return got, checkSize(got, echo, body)
 }
 
-func (m *grpcMaster) send(ctx context.Context, echo bool, body []byte) ([]byte, error) {
-	return m.call(ctx, 0, echo, body)
+func (m *grpcMaster) send(ctx context.Context, echo bool, body []byte, look func([]byte) error) error {
+	got, err := m.call(ctx, 0, echo, body)
+	if err == nil && look != nil {
+		err = look(got)
+	}
+	return err
 }
 
 // scatter calls all workers at once, one of them from this goroutine.

@@ -45,11 +45,12 @@ func (x experiment) do(ctx context.Context, c caller) (measured, error) {
 
 // check looks at the bytes of a reply, once; of the others, sizes are looked at.
 func check(ctx context.Context, c caller, echo bool, body []byte) error {
-	got, err := c.send(ctx, echo, body)
-	if err == nil && echo && !bytes.Equal(got, body) {
-		err = errors.New("the reply has other bytes than the message")
-	}
-	return err
+	return c.send(ctx, echo, body, func(got []byte) error {
+		if echo && !bytes.Equal(got, body) {
+			return errors.New("the reply has other bytes than the message")
+		}
+		return nil
+	})
 }
 
 func checkSize(got []byte, echo bool, body []byte) error {
@@ -66,8 +67,7 @@ func checkSize(got []byte, echo bool, body []byte) error {
 func (x experiment) once(ctx context.Context, c caller, body []byte) error {
 	switch x.Pattern {
 	case "send":
-		_, err := c.send(ctx, x.Echo, body)
-		return err
+		return c.send(ctx, x.Echo, body, nil)
 	case "scatter":
 		return c.scatter(ctx, x.Echo, body)
 	case "broadcast":
@@ -111,7 +111,7 @@ func goroutines(ctx context.Context, c caller, flight int, echo bool, body []byt
 	for range flight {
 		group.Go(func() {
 			for more() {
-				if _, err := c.send(ctx, echo, body); err != nil {
+				if err := c.send(ctx, echo, body, nil); err != nil {
 					once.Do(func() { failure = err })
 					return
 				}

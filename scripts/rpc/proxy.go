@@ -54,6 +54,7 @@ func (e proxyEngine) serve(ctx context.Context, c component, connected func() er
 				body = m.Body
 			}
 			err = p.Reply(ctx, m, "", body)
+			m.Release()
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -84,21 +85,25 @@ type proxyMaster struct {
 
 func (m *proxyMaster) close(ctx context.Context) error { return m.p.Close(ctx) }
 
-// bodyOf returns the bytes of a reply.
-func bodyOf(r *proxy.Message, echo bool, body []byte) ([]byte, error) {
+// checkReply checks a reply, and then gives its memory back.
+func checkReply(r *proxy.Message, echo bool, body []byte, look func([]byte) error) error {
 	got, err := proxy.Decode[[]byte](r)
 	if err == nil {
 		err = checkSize(got, echo, body)
 	}
-	return got, err
+	if err == nil && look != nil {
+		err = look(got)
+	}
+	r.Release()
+	return err
 }
 
-func (m *proxyMaster) send(ctx context.Context, echo bool, body []byte) ([]byte, error) {
+func (m *proxyMaster) send(ctx context.Context, echo bool, body []byte, look func([]byte) error) error {
 	r, err := m.p.Send(ctx, proxy.NewSessionMessage(tag(echo), m.workers[0], body, proxy.Task))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return bodyOf(r, echo, body)
+	return checkReply(r, echo, body, look)
 }
 
 func (m *proxyMaster) scatter(ctx context.Context, echo bool, body []byte) error {
@@ -123,7 +128,7 @@ func (m *proxyMaster) all(echo bool, body []byte) func([]*proxy.Message, error) 
 			return fmt.Errorf("%d replies of %d workers", len(replies), len(m.workers))
 		}
 		for _, r := range replies {
-			if _, err := bodyOf(r, echo, body); err != nil {
+			if err := checkReply(r, echo, body, nil); err != nil {
 				return err
 			}
 		}
@@ -150,7 +155,7 @@ func (m *proxyMaster) stream(ctx context.Context, flight int, echo bool, body []
 		replies, err := m.p.ReceiveByID(ctx, id)
 		if err == nil {
 			n++
-			_, err = bodyOf(replies[0], echo, body)
+			err = checkReply(replies[0], echo, body, nil)
 		}
 		return err
 	}
