@@ -94,7 +94,7 @@ func (r *redis) url() string {
 // show them, and returns their processes.
 func published(ctx context.Context, store rendezvous.Store, kind string, names ...string,
 ) (map[string]int, error) {
-	hints, err := store.Watch(ctx, "group")
+	hints, err := store.Watch(ctx, "group", nil)
 	if err != nil {
 		return nil, err
 	}

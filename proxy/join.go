@@ -64,7 +64,13 @@ func joinErrors(err, closing error) error {
 }
 
 func (p *Proxy) join(ctx context.Context) error {
-	if err := p.meet(ctx); err != nil {
+	met := make(chan error, 1)
+	go func() { met <- p.meet(ctx) }() // while the endpoint opens
+	err := p.open(ctx)
+	if failed := <-met; failed != nil {
+		err = joinErrors(failed, err)
+	}
+	if err != nil {
 		return err
 	}
 	for {
@@ -78,14 +84,14 @@ func (p *Proxy) join(ctx context.Context) error {
 		e.closing = true
 		e.end()
 		e.leave()
-		if err := e.release(); err != nil {
+		if err := errors.Join(e.release(), p.open(ctx)); err != nil {
 			return err
 		}
 	}
 }
 
-// enter opens an endpoint for an incarnation, and makes it a member of the group.
-func (p *Proxy) enter(ctx context.Context) error {
+// open opens an endpoint for a new incarnation.
+func (p *Proxy) open(ctx context.Context) error {
 	self, err := p.c.record()
 	if err != nil {
 		return err
@@ -98,13 +104,18 @@ func (p *Proxy) enter(ctx context.Context) error {
 		return err
 	}
 	self.Addresses = ep.Addresses()
-	e := newEngine(p, ep, self)
-	p.e = e
+	p.e = newEngine(p, ep, self)
+	return nil
+}
+
+// enter makes the incarnation a member of the group.
+func (p *Proxy) enter(ctx context.Context) error {
+	e := p.e
 	types := make([]string, 0, len(p.c.expect))
 	for t := range p.c.expect {
 		types = append(types, t)
 	}
-	r, err := openRoster(ctx, p.store, self, rosterOptions{
+	r, err := openRoster(ctx, p.store, e.self, rosterOptions{
 		group: p.c.group, types: types, secret: []byte(p.c.secret), lease: p.c.lease, logger: p.c.logger,
 	}, e.apply)
 	if err != nil {

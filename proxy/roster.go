@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tutti-ml/tutti/rendezvous"
@@ -56,7 +57,8 @@ type roster struct {
 	nudge    chan struct{} // a type was added
 	handing  chan struct{} // there is something in queue
 	closing  sync.Once
-	closed   error // of the first close
+	missed   atomic.Bool // the store has not answered who enters, and the log says so
+	closed   error       // of the first close
 
 	mu    sync.Mutex
 	types []string
@@ -134,6 +136,7 @@ func newRoster(store rendezvous.Store, self record, o rosterOptions, deliver fun
 		nudge: make(chan struct{}, 1), handing: make(chan struct{}, 1), view: newView(self),
 	}
 	r.watchAlso(o.types...)
+	drain(r.nudge) // openRoster looks in any case
 	return r, nil
 }
 
@@ -185,9 +188,9 @@ func (r *roster) watchAlso(types ...string) {
 	for _, kind := range types {
 		if validName(kind) && len(r.types) < maxTypes && !slices.Contains(r.types, kind) {
 			r.types = append(r.types, kind)
+			poke(r.nudge)
 		}
 	}
-	poke(r.nudge)
 }
 
 // refresh looks at the store now: when it returns nil, what stood there when it was called is in
@@ -272,6 +275,14 @@ func (r *roster) hand(ctx context.Context) {
 func poke(hint chan<- struct{}) {
 	select {
 	case hint <- struct{}{}:
+	default:
+	}
+}
+
+// drain takes the hint that a channel holds, if there is one.
+func drain(hint <-chan struct{}) {
+	select {
+	case <-hint:
 	default:
 	}
 }

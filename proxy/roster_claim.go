@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/tutti-ml/tutti/rendezvous"
@@ -18,10 +19,19 @@ const generationLife = 24 * time.Hour
 
 // enter makes self a member.
 func (r *roster) enter(ctx context.Context) error {
-	if err := r.insist(ctx, "claim", r.resubscribe); err != nil {
-		return err
+	subscribing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	subscribed := make(chan error, 1)
+	go func() { subscribed <- r.insist(subscribing, "claim", r.resubscribe) }()
+	hints := sync.OnceValue(func() error { return <-subscribed })
+	err := r.claim(ctx, hints)
+	if err != nil {
+		cancel()
 	}
-	if err := r.claim(ctx); err != nil {
+	if failed := hints(); err == nil {
+		err = failed
+	}
+	if err != nil {
 		return err
 	}
 	if err := r.insist(ctx, "publish", r.publish); err != nil {
@@ -37,12 +47,13 @@ func (r *roster) insist(ctx context.Context, phase string, try func(context.Cont
 		err := try(ctx)
 		var failed *rendezvous.StoreError
 		if err == nil || !errors.As(err, &failed) {
+			r.missed.Store(false)
 			return err
 		}
 		if failed.Refused() || errors.Is(err, rendezvous.ErrClosed) {
 			return r.failure(phase, time.Since(start), err)
 		}
-		if pause == r.firstPause() {
+		if !r.missed.Swap(true) {
 			r.log.Warn("the store does not answer, trying again", "phase", phase, "error", err)
 		}
 		if !sleep(ctx, nil, pause) {
@@ -60,8 +71,9 @@ func (r *roster) nextPause(pause time.Duration) time.Duration {
 	return min(2*pause, lastRetry, r.beat())
 }
 
-// claim gets the lease of self's name, and with it the number of this start.
-func (r *roster) claim(ctx context.Context) error {
+// claim gets the lease of self's name, and with it the number of this start. It waits for hints when
+// subscribed has returned.
+func (r *roster) claim(ctx context.Context, subscribed func() error) error {
 	start := time.Now()
 	var seen record // the holder that was waited for last
 	for {
@@ -78,7 +90,9 @@ func (r *roster) claim(ctx context.Context) error {
 				r.log.Info("waiting for the name", "holder", rival.claimant(), "lease", r.lease)
 			}
 			seen = rival
-			sleep(ctx, r.watch.hints(), contestPause)
+			if err = subscribed(); err == nil {
+				sleep(ctx, r.watch.hints(), contestPause)
+			}
 		}
 		if ctx.Err() != nil && seen.Instance != "" {
 			if err == nil {
@@ -183,11 +197,8 @@ func (r *roster) count(ctx context.Context) error {
 	if err != nil && !errors.Is(err, rendezvous.ErrNotFound) {
 		return err
 	}
-	n, err := r.store.Add(ctx, r.generationKey(), 1)
+	n, err := r.store.Add(ctx, r.generationKey(), 1, generationLife)
 	if err != nil {
-		return err
-	}
-	if err := r.store.Expire(ctx, r.generationKey(), generationLife); err != nil {
 		return err
 	}
 	r.self.Generation = uint64(max(n, 1))
@@ -205,7 +216,7 @@ func (r *roster) publish(ctx context.Context) error {
 	if err := r.store.HSet(ctx, r.hashKey(r.self.Type), r.self.Name, r.own); err != nil {
 		return err
 	}
-	return r.store.Notify(ctx, r.group)
+	return r.store.Notify(ctx, r.group, r.about())
 }
 
 // withdraw removes self's record and lease, unless they are another's by now, and tells the others.
@@ -236,7 +247,7 @@ func (r *roster) erase(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.store.Notify(ctx, r.group)
+	return r.store.Notify(ctx, r.group, r.about())
 }
 
 // eraseRecord removes a record if it still is what it was.

@@ -40,8 +40,9 @@ type fakeStore struct {
 }
 
 type fakeWatcher struct {
-	channel string
-	hints   chan struct{}
+	channel  string
+	concerns func(about string) bool
+	hints    chan struct{}
 }
 
 func newWorld() *world {
@@ -182,7 +183,8 @@ func (s *fakeStore) SetNX(ctx context.Context, key string, value []byte, ttl tim
 	return won, err
 }
 
-func (s *fakeStore) Add(ctx context.Context, key string, delta int64) (sum int64, err error) {
+func (s *fakeStore) Add(ctx context.Context, key string, delta int64, ttl time.Duration,
+) (sum int64, err error) {
 	err = s.do(ctx, "add", key, func() error {
 		value, found := s.get(key)
 		if found {
@@ -191,7 +193,7 @@ func (s *fakeStore) Add(ctx context.Context, key string, delta int64) (sum int64
 			}
 		}
 		sum += delta
-		s.set(key, fmt.Append(nil, sum), 0)
+		s.set(key, fmt.Append(nil, sum), ttl)
 		return nil
 	})
 	return sum, err
@@ -253,11 +255,11 @@ func (s *fakeStore) HDelete(ctx context.Context, key string, fields ...string) e
 	})
 }
 
-func (s *fakeStore) Notify(ctx context.Context, channel string) error {
+func (s *fakeStore) Notify(ctx context.Context, channel, about string) error {
 	return s.do(ctx, "notify", channel, func() error {
 		for _, client := range s.clients {
 			for _, watcher := range client.watchers {
-				if watcher.channel == channel {
+				if watcher.channel == channel && (watcher.concerns == nil || watcher.concerns(about)) {
 					poke(watcher.hints)
 				}
 			}
@@ -266,10 +268,11 @@ func (s *fakeStore) Notify(ctx context.Context, channel string) error {
 	})
 }
 
-func (s *fakeStore) Watch(ctx context.Context, channel string) (*rendezvous.Watcher, error) {
+func (s *fakeStore) Watch(ctx context.Context, channel string, concerns func(string) bool,
+) (*rendezvous.Watcher, error) {
 	hints := make(chan struct{}, 1)
 	err := s.do(ctx, "watch", channel, func() error {
-		s.watchers = append(s.watchers, fakeWatcher{channel, hints})
+		s.watchers = append(s.watchers, fakeWatcher{channel, concerns, hints})
 		return nil
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ func TestRosterHostileRecords(t *testing.T) {
 				mustDo(t, stranger.HSet(t.Context(), "group:actor", name, []byte(value)))
 				mustDo(t, stranger.HSet(t.Context(), "group:actor", "\xff a name", []byte(value)))
 				mustDo(t, stranger.HSet(t.Context(), "group:actor", "learner", []byte(value)))
-				mustDo(t, stranger.Notify(t.Context(), "group"))
+				mustDo(t, stranger.Notify(t.Context(), "group", ""))
 				time.Sleep(time.Minute)
 				learner.expect(t)
 				if lines += 3; log.count("a record was ignored") != lines {

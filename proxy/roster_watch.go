@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tutti-ml/tutti/rendezvous"
@@ -77,6 +79,8 @@ func (r *roster) run(ctx context.Context) {
 				more = false
 			}
 		}
+		drain(r.watch.hints()) // one look is for all that has come
+		drain(r.nudge)
 		start := time.Now()
 		err := r.look(ctx)
 		took := time.Since(start)
@@ -161,10 +165,31 @@ func (w *watch) verdict() verdict {
 	}
 }
 
+// about is what self tells with a hint: its type, name and instance.
+func (r *roster) about() string {
+	return r.self.Type + " " + r.self.Name + " " + r.self.Instance
+}
+
+// concerns says whether to look at the store after a hint: where many join a group, most of them are
+// none of those that self has to see. What it does not understand it looks at.
+func (r *roster) concerns(about string) bool {
+	told := strings.Fields(about)
+	if len(told) != 3 {
+		return true
+	}
+	kind, name, instance := told[0], told[1], told[2]
+	if instance == r.self.Instance {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return name == r.self.Name || slices.Contains(r.types, kind)
+}
+
 // resubscribe asks for hints, on a new connection.
 func (r *roster) resubscribe(ctx context.Context) error {
 	r.watch.stop()
-	watcher, err := r.store.Watch(ctx, r.group)
+	watcher, err := r.store.Watch(ctx, r.group, r.concerns)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (a *answerer) run(ctx context.Context) (outcome, error) {
 		var err error
 		var hints <-chan struct{}
 		if calls == nil {
-			calls, err = a.store.Watch(ctx, a.callsChannel())
+			calls, err = a.store.Watch(ctx, a.callsChannel(), nil)
 		}
 		if err == nil {
 			hints = calls.C
@@ -169,11 +169,11 @@ func (a *answerer) complete(v *verdict) (outcome, error) {
 
 // finish tells rank 0 that this rank needs the store no longer, and drops the lease.
 func (a *answerer) finish(ctx context.Context) {
-	_, err := a.store.Add(ctx, a.finishedKey(a.roll.ID), 1)
+	_, err := a.store.Add(ctx, a.finishedKey(a.roll.ID), 1, 0)
 	for _, step := range []func() error{
 		func() error { return a.store.Expire(ctx, a.finishedKey(a.roll.ID), keepFor) },
 		func() error { return a.store.Delete(ctx, a.ownLease()) },
-		func() error { return a.store.Notify(ctx, a.arrivalsChannel()) },
+		func() error { return a.store.Notify(ctx, a.arrivalsChannel(), "") },
 	} {
 		if err == nil {
 			err = step()
@@ -266,5 +266,5 @@ func (a *answerer) arrived(ctx context.Context) error {
 	a.waiting = ""
 	a.log.Debug("roll call: joined", "generation", a.roll.Generation, "host of rank 0", a.roll.Host,
 		"rank 0 waits", readable(time.Duration(a.roll.EndsIn)*time.Millisecond))
-	return a.store.Notify(ctx, a.arrivalsChannel())
+	return a.store.Notify(ctx, a.arrivalsChannel(), "")
 }

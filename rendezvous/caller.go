@@ -75,7 +75,7 @@ func (c *caller) run(ctx context.Context) (outcome, error) {
 // ensureOpen watches for arrivals and opens the roll, once.
 func (c *caller) ensureOpen(ctx context.Context, arrivals **Watcher) error {
 	if *arrivals == nil {
-		w, err := c.store.Watch(ctx, c.arrivalsChannel())
+		w, err := c.store.Watch(ctx, c.arrivalsChannel(), nil)
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (c *caller) yieldToLiving(ctx context.Context) error {
 
 // open announces a roll with a new generation.
 func (c *caller) open(ctx context.Context) error {
-	generation, err := c.store.Add(ctx, c.generationKey(), 1)
+	generation, err := c.store.Add(ctx, c.generationKey(), 1, 0)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (c *caller) open(ctx context.Context) error {
 		func() error { return c.store.HSet(ctx, c.membersKey(r.ID), "0", self) },
 		func() error { return c.store.Expire(ctx, c.membersKey(r.ID), keep) },
 		func() error { return c.store.Set(ctx, c.rollKey(), record, keep) },
-		func() error { return c.store.Notify(ctx, c.callsChannel()) },
+		func() error { return c.store.Notify(ctx, c.callsChannel(), "") },
 	} {
 		if err := step(); err != nil {
 			return err
@@ -248,7 +248,7 @@ func (c *caller) announce(ctx context.Context, v verdict) error {
 	if err := c.store.Set(ctx, c.verdictKey(c.roll.ID), record, keepFor); err != nil {
 		return err
 	}
-	return c.store.Notify(ctx, c.callsChannel())
+	return c.store.Notify(ctx, c.callsChannel(), "")
 }
 
 // leave drops the lease, so that a next run need not wait for it to end.

@@ -103,7 +103,7 @@ func (a *answerer) depart(ctx context.Context, cause error) {
 		err = a.store.HSet(ctx, a.membersKey(a.roll.ID), a.slot(), gone)
 	}
 	if err == nil {
-		err = a.store.Notify(ctx, a.arrivalsChannel())
+		err = a.store.Notify(ctx, a.arrivalsChannel(), "")
 	}
 	if err != nil {
 		a.log.Debug("roll call: the others were not told that this rank gives up", "error", err)

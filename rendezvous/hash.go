@@ -61,13 +61,14 @@ func (s *redisStore) HDelete(ctx context.Context, key string, fields ...string) 
 	})
 }
 
-func (s *redisStore) Notify(ctx context.Context, channel string) error {
+func (s *redisStore) Notify(ctx context.Context, channel, about string) error {
 	return s.do(ctx, "notify", func(ctx context.Context) error {
-		return s.client.Publish(ctx, channel, "!").Err()
+		return s.client.Publish(ctx, channel, about).Err()
 	})
 }
 
-func (s *redisStore) Watch(ctx context.Context, channel string) (*Watcher, error) {
+func (s *redisStore) Watch(ctx context.Context, channel string, concerns func(about string) bool,
+) (*Watcher, error) {
 	subscription := s.client.Subscribe(s.closing) // without a channel it does not connect yet
 	if err := s.do(ctx, "watch", func(ctx context.Context) error {
 		if err := subscription.Subscribe(ctx, channel); err != nil {
@@ -89,7 +90,7 @@ func (s *redisStore) Watch(ctx context.Context, channel string) (*Watcher, error
 	go func() {
 		defer s.running.Done()
 		defer close(done)
-		forward(live, subscription, hints)
+		forward(live, subscription, concerns, hints)
 	}()
 	// Closing the subscription is what ends a blocked Receive.
 	unhook := context.AfterFunc(live, func() { subscription.Close() })
@@ -103,12 +104,18 @@ func (s *redisStore) Watch(ctx context.Context, channel string) (*Watcher, error
 
 // forward turns messages into hints until live ends. The client reconnects by itself at the next
 // Receive; a hint tells the reader to look, since messages may have been lost meanwhile.
-func forward(live context.Context, subscription *redis.PubSub, hints chan<- struct{}) {
+func forward(live context.Context, subscription *redis.PubSub, concerns func(string) bool,
+	hints chan<- struct{},
+) {
 	pause := firstPause
 	for live.Err() == nil {
-		_, err := subscription.Receive(live)
+		what, err := subscription.Receive(live)
 		if live.Err() != nil {
 			return
+		}
+		if m, told := what.(*redis.Message); told && concerns != nil && !concerns(m.Payload) {
+			pause = firstPause
+			continue
 		}
 		select {
 		case hints <- struct{}{}:

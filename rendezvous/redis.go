@@ -22,11 +22,12 @@ type redisStore struct {
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup
+	tasks   chan func() // to a goroutine that has nothing to do
 }
 
 // newRedisStore makes a store whose connections come from open.
 func newRedisStore(u storeURL, open func(context.Context) (net.Conn, error)) *redisStore {
-	s := &redisStore{address: u.address()}
+	s := &redisStore{address: u.address(), tasks: make(chan func())}
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	s.client = redis.NewClient(clientOptions(u, func(ctx context.Context, _, _ string,
 	) (net.Conn, error) {
@@ -79,10 +80,7 @@ func (s *redisStore) do(ctx context.Context, command string, f func(context.Cont
 		return s.failure(command, ErrClosed)
 	}
 	result := make(chan error, 1)
-	go func() {
-		defer s.running.Done()
-		result <- f(ctx)
-	}()
+	s.run(func() { result <- f(ctx) })
 	select {
 	case err := <-result:
 		if err != nil && s.closing.Err() != nil {
@@ -94,6 +92,30 @@ func (s *redisStore) do(ctx context.Context, command string, f func(context.Cont
 		return nil
 	case <-ctx.Done():
 		return s.failure(command, context.Cause(ctx))
+	}
+}
+
+// run calls f in a goroutine that begin has registered. One that is through with an earlier command
+// is better than a new one: its stack has grown, and the client's calls are deep.
+func (s *redisStore) run(f func()) {
+	select {
+	case s.tasks <- f:
+		s.running.Done() // it is registered already
+	default:
+		go s.work(f)
+	}
+}
+
+// work calls f, and then what else there is, until the store is closed.
+func (s *redisStore) work(f func()) {
+	defer s.running.Done()
+	for {
+		f()
+		select {
+		case f = <-s.tasks:
+		case <-s.closing.Done():
+			return
+		}
 	}
 }
 
@@ -182,9 +204,19 @@ func (s *redisStore) SetNX(ctx context.Context, key string, value []byte, ttl ti
 	})
 }
 
-func (s *redisStore) Add(ctx context.Context, key string, delta int64) (int64, error) {
+func (s *redisStore) Add(ctx context.Context, key string, delta int64, ttl time.Duration,
+) (int64, error) {
 	return ask(ctx, s, "add", func(ctx context.Context) (int64, error) {
-		return s.client.IncrBy(ctx, key, delta).Result()
+		if ttl == 0 {
+			return s.client.IncrBy(ctx, key, delta).Result()
+		}
+		var sum *redis.IntCmd
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // in one round trip
+			sum = p.IncrBy(ctx, key, delta)
+			p.PExpire(ctx, key, ttl)
+			return nil
+		})
+		return sum.Val(), err
 	})
 }
 

@@ -212,7 +212,7 @@ func (r *rival) look(ctx context.Context, s Store, key, channel string) (vitalit
 		return unclear, err
 	case r.key != key:
 		*r = rival{key: key, seen: value}
-		return unclear, s.Notify(ctx, channel)
+		return unclear, s.Notify(ctx, channel, "")
 	case string(r.seen) != string(value):
 		return alive, nil
 	default:

@@ -35,8 +35,9 @@ type Store interface {
 	GetMany(ctx context.Context, keys []string) ([][]byte, error)
 	// SetNX writes key only where there is none and says whether it did.
 	SetNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error)
-	// Add adds delta to the decimal number at key, 0 when missing, and returns the sum.
-	Add(ctx context.Context, key string, delta int64) (int64, error)
+	// Add adds delta to the decimal number at key, 0 when missing, and returns the sum. With a ttl of 0
+	// the key goes on to live for as long as it would have.
+	Add(ctx context.Context, key string, delta int64, ttl time.Duration) (int64, error)
 	// Wait blocks until key exists and returns its value. It polls, at most every 50 ms.
 	Wait(ctx context.Context, key string) ([]byte, error)
 	// Delete removes keys; missing ones are no error.
@@ -55,11 +56,14 @@ type Store interface {
 	HLen(ctx context.Context, key string) (int, error)
 	// HDelete removes fields of a hash.
 	HDelete(ctx context.Context, key string, fields ...string) error
-	// Notify wakes the watchers of channel. It is a hint: what happened stands in the keys.
-	Notify(ctx context.Context, channel string) error
+	// Notify wakes the watchers of channel whom it concerns. It is a hint: what happened stands in the
+	// keys; about, at most 1 KiB, tells watchers whether to look.
+	Notify(ctx context.Context, channel, about string) error
 	// Watch subscribes to channel; when it returns, no later Notify is missed for as long as the
-	// connection lives. The caller must stop the Watcher.
-	Watch(ctx context.Context, channel string) (*Watcher, error)
+	// connection lives. Where concerns is not nil, only a Notify gives a hint of which it says so: it is
+	// called from one goroutine, must not block, and is told what anybody may have sent. The caller must
+	// stop the Watcher.
+	Watch(ctx context.Context, channel string, concerns func(about string) bool) (*Watcher, error)
 	// Address names the server for messages, without any password.
 	Address() string
 	// Close ends running calls and watchers and releases the connections. Closing twice is allowed.

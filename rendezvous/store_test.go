@@ -69,10 +69,20 @@ func testValues(t *testing.T, s Store) {
 		t.Errorf("GetMany (-want +got):\n%s", diff)
 	}
 	for _, step := range [][2]int64{{5, 5}, {-7, -2}} {
-		sum, err := s.Add(ctx, "sum", step[0])
+		sum, err := s.Add(ctx, "sum", step[0], 0)
 		if check(t, err); sum != step[1] {
 			t.Errorf("Add(%d) = %d, want %d", step[0], sum, step[1])
 		}
+	}
+	sum, err := s.Add(ctx, "sum", 1, 20*time.Millisecond)
+	if check(t, err); sum != -1 {
+		t.Errorf("Add with a time to live = %d, want -1", sum)
+	}
+	for err == nil { // until that is over
+		_, err = s.Get(ctx, "sum")
+	}
+	if !errors.Is(err, ErrNotFound) {
+		t.Error(err)
 	}
 	check(t, s.Delete(ctx, "key", "none"))
 	if _, err := s.Get(ctx, "key"); !errors.Is(err, ErrNotFound) {
@@ -167,13 +177,13 @@ func testWaiting(t *testing.T, s Store) {
 
 func testHints(t *testing.T, s Store) {
 	ctx := testContext(t)
-	watcher, err := s.Watch(ctx, "channel")
+	watcher, err := s.Watch(ctx, "channel", nil)
 	check(t, err)
-	other, err := s.Watch(ctx, "other")
+	other, err := s.Watch(ctx, "other", nil)
 	check(t, err)
 	defer other.Stop()
 	for range 3 {
-		check(t, s.Notify(ctx, "channel"))
+		check(t, s.Notify(ctx, "channel", ""))
 		select {
 		case <-watcher.C:
 		case <-ctx.Done():
@@ -187,12 +197,30 @@ func testHints(t *testing.T, s Store) {
 		t.Error("a hint came on another channel")
 	default:
 	}
+	var told []string // by one goroutine, before the hint
+	choosy, err := s.Watch(ctx, "channel", func(about string) bool {
+		told = append(told, about)
+		return about == "you"
+	})
+	check(t, err)
+	defer choosy.Stop()
+	for _, about := range []string{"them", "", "you"} {
+		check(t, s.Notify(ctx, "channel", about))
+	}
+	select {
+	case <-choosy.C:
+	case <-ctx.Done():
+		t.Fatal("the hint never came")
+	}
+	if diff := cmp.Diff([]string{"them", "", "you"}, told); diff != "" {
+		t.Errorf("hints came of what does not concern (-want +got):\n%s", diff)
+	}
 }
 
 func testRefusal(t *testing.T, s Store) {
 	ctx := testContext(t)
 	check(t, s.Set(ctx, "a text", []byte("text"), 0))
-	_, sum := s.Add(ctx, "a text", 1)
+	_, sum := s.Add(ctx, "a text", 1, 0)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	for name, c := range map[string]struct {
@@ -217,14 +245,14 @@ func testCancellation(t *testing.T, s Store) {
 	if _, err := s.Get(ctx, "key"); !errors.Is(err, context.Canceled) || !errors.As(err, &failure) {
 		t.Errorf("Get with a cancelled context: %v", err)
 	}
-	if _, err := s.Watch(ctx, "channel"); !errors.Is(err, context.Canceled) {
+	if _, err := s.Watch(ctx, "channel", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Watch with a cancelled context: %v", err)
 	}
 }
 
 func testClose(t *testing.T, s Store) {
 	ctx := testContext(t)
-	watcher, err := s.Watch(ctx, "channel")
+	watcher, err := s.Watch(ctx, "channel", nil)
 	check(t, err)
 	waited := make(chan error, 1)
 	go func() {
@@ -238,7 +266,7 @@ func testClose(t *testing.T, s Store) {
 		t.Errorf("Wait ended with %v, want ErrClosed", err)
 	}
 	errs := []error{
-		s.Set(ctx, "key", nil, 0), s.Notify(ctx, "channel"), s.HSet(ctx, "hash", "field", nil),
+		s.Set(ctx, "key", nil, 0), s.Notify(ctx, "channel", ""), s.HSet(ctx, "hash", "field", nil),
 		s.Delete(ctx, "key"), s.Expire(ctx, "key", time.Hour),
 	}
 	if i := slices.IndexFunc(errs, func(err error) bool { return !errors.Is(err, ErrClosed) }); i >= 0 {
