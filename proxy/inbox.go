@@ -42,7 +42,9 @@ func newItem(e *engine, m *meta, body []byte, in *inbound) *item {
 	return &a.item
 }
 
-// open decodes the body. It may take long, and is called without the turn.
+// open returns what the application gets: the message with its body, or an error. It may take long,
+// and is called without the turn. Who has sent a task of which the body does not decode is told so,
+// for the application can't.
 func (it *item) open(p *Proxy) (*Message, error) {
 	if it.err != nil {
 		return nil, it.err
@@ -51,27 +53,41 @@ func (it *item) open(p *Proxy) (*Message, error) {
 	if it.raw == nil && it.kind == 0 {
 		return m, nil
 	}
+	if err := it.decode(p); err != nil {
+		if m.inbound.kind == Task && m.inbound.re == (ID{}) {
+			if failed := p.ReplyError(p.e.ctx, m, err); failed != nil {
+				p.e.log.Debug("a task that does not decode was not answered", "peer", m.Source, "error", failed)
+			}
+		}
+		return nil, err
+	}
+	if m.inbound.failed {
+		text, _ := m.Body.(string)
+		return nil, &RemoteError{Self: p.e.self.Name, Peer: m.Source, Tag: m.Tag, Text: text}
+	}
+	return m, nil
+}
+
+// decode makes the body of the message.
+func (it *item) decode(p *Proxy) error {
+	m := it.message
 	data := it.raw
 	if it.compression != 0 {
 		var err error
 		data, err = p.compressor.decompress(it.compression, data, int(it.rawBytes), int(p.e.maxMessage))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m.inbound.memory.release() // of the compressed body
 		m.inbound.memory = nil
 	}
 	body, err := decodeBody(it.kind, data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.Body = body
 	it.raw = nil
-	if m.inbound != nil && m.inbound.failed {
-		text, _ := body.(string)
-		return nil, &RemoteError{Self: p.e.self.Name, Peer: m.Source, Tag: m.Tag, Text: text}
-	}
-	return m, nil
+	return nil
 }
 
 // inbox is what has arrived and nobody has received. Receive and ReceiveByID take from the same

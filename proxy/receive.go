@@ -13,8 +13,9 @@ import (
 // until there is one. To take a message is to acknowledge it: a task's session is now at
 // TaskReceive, a notification's at NotificationReceive.
 //
-// An error that is no message but came in the place of one, a *PeerLostError or *RemoteError, is
-// told once and ends nothing. A *WaitError says that ctx ended first.
+// An error that is no message but came in the place of one, a *PeerLostError, a *RemoteError or the
+// *BodyError of a body that does not decode, is told once and ends nothing; who sent such a body as a
+// task gets the error as its reply. A *WaitError says that ctx ended first.
 func (p *Proxy) ReceiveOnce(ctx context.Context) (*Message, error) {
 	return p.receive(ctx, &receiver{})
 }

@@ -19,7 +19,8 @@
 //
 // The patterns. A round trip is a message and the reply to it, which is empty ("ack") or has the
 // same body ("echo"). Bodies are bytes, in gRPC of a codec that leaves them as they are, without
-// Protocol Buffers; what is received is one stretch of memory in either.
+// Protocol Buffers; what is received is one stretch of memory in either. In proxy it is given back
+// when it has been looked at (Message.Release); gRPC-go keeps pools of its own.
 //
 //	send       round trips with one worker, one at a time
 //	flight     256 goroutines that send to one worker, round trips of all of them
