@@ -79,8 +79,13 @@ func ProfileOf(g *Algorithm, a Args) *Profile {
 		f.HostRanks = float64(topology.HostsOf(a.Hosts).Largest())
 	}
 	n := max(1, float64(a.Elements(g.Collective)))
+	var local Round
 	for _, group := range slices.Sorted(maps.Keys(rounds)) {
 		r := rounds[group].round(n)
+		if r.Inner.Rank.Messages+r.Outer.Rank.Messages == 0 {
+			local = r
+			continue
+		}
 		if k := len(f.Rounds) - 1; k >= 0 {
 			same := f.Rounds[k]
 			if same.Times = 1; same == r {
@@ -88,12 +93,27 @@ func ProfileOf(g *Algorithm, a Args) *Profile {
 				continue
 			}
 		}
-		if r.Inner.Rank.Messages+r.Outer.Rank.Messages > 0 {
-			f.Rounds = append(f.Rounds, r)
-		}
+		f.Rounds = append(f.Rounds, r)
 	}
+	f.finish(local)
 	f.Depth = depth(g, a)
 	return f
+}
+
+// finish counts what ranks combine outside of rounds, which is of no group, to the last round.
+func (f *Profile) finish(local Round) {
+	k := len(f.Rounds) - 1
+	if k < 0 || local.Reduced == 0 {
+		return
+	}
+	last := f.Rounds[k]
+	if f.Rounds[k].Times--; f.Rounds[k].Times == 0 {
+		f.Rounds = f.Rounds[:k]
+	}
+	last.Times = 1
+	last.Reduced += local.Reduced
+	last.HostReduced += local.HostReduced
+	f.Rounds = append(f.Rounds, last)
 }
 
 // depth returns Profile.Depth for even arguments.
