@@ -37,12 +37,15 @@ func runProgram(name string) int {
 	return 0
 }
 
+// processDrivers are what ranks with processes of their own meet on.
+var processDrivers = []string{"auto", "shm", "zmq:tcp", "zmq:ipc", "zmq"}
+
 // eachProcessDriver runs a test for ranks with processes of their own, on each driver with each
 // number of ranks. Drivers that choose one of the others take part with one number, as all do in
 // short tests: the middle one.
 func eachProcessDriver(t *testing.T, sizes []int, f func(t *testing.T, driver string, size int)) {
 	t.Parallel()
-	for _, driver := range []string{"auto", "shm", "zmq:tcp", "zmq:ipc", "zmq"} {
+	for _, driver := range processDrivers {
 		if !hasDriver(driver) {
 			continue
 		}
