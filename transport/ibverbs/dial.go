@@ -1,0 +1,193 @@
+//go:build ibverbs && cgo && linux
+
+package ibverbs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+const (
+	// connectTime bounds the opening of one connection.
+	connectTime = 5 * time.Second
+	// A dial that was refused, as a peer that is about to listen does, is tried again after
+	// firstPause, then after twice as long each time, up to longestPause.
+	firstPause   = 10 * time.Millisecond
+	longestPause = time.Second
+	// patientTime is for how long it is tried again when ctx has no deadline.
+	patientTime = time.Second
+)
+
+// Dial opens a link to a peer. It tries again while nobody listens there, until ctx ends, or for a
+// second when ctx has no deadline.
+func (e *endpoint) Dial(ctx context.Context, peer int, encoded []byte) (transport.Link, error) {
+	at, l, err := e.dial(ctx, peer, encoded)
+	if err == nil {
+		return l, nil
+	}
+	failure := transport.HelloLinkError(e.c.Rank, at, err)
+	failure.Peer, failure.Remedy = peer, remedy(err)
+	var hello *transport.HelloError
+	if !errors.As(err, &hello) {
+		failure.Phase = "dial"
+	}
+	return nil, failure
+}
+
+// Reaches tells, from its addresses alone, why a peer can't be reached, nil when it should be: both
+// ends are on one InfiniBand subnet, or on one IP network. RoCE goes through routers, too, but
+// where those are not set up for it only a dial would show that: such a peer has to be asked for by
+// name of the driver.
+func (e *endpoint) Reaches(encoded []byte) error {
+	there, err := decodeAddresses(encoded)
+	if err != nil {
+		return err
+	}
+	if err := e.reaches(&there); err != nil {
+		return err
+	}
+	if there.layer == infiniBand {
+		if subnet(there.gid) != subnet(e.at.gid) {
+			return ErrElsewhere
+		}
+		return nil
+	}
+	a := gid{raw: there.gid}.address()
+	if a.IsLoopback() || !slices.ContainsFunc(e.networks, func(n netip.Prefix) bool {
+		return n.Contains(a)
+	}) {
+		return ErrElsewhere
+	}
+	return nil
+}
+
+func (e *endpoint) reaches(there *addresses) error {
+	if there.layer != e.at.layer {
+		return ErrLinkLayer
+	}
+	return nil
+}
+
+// networksOf lists the IP networks that a GID's network interface is on.
+func networksOf(g gid) (all []netip.Prefix) {
+	i, err := net.InterfaceByName(g.of)
+	if err != nil {
+		return nil
+	}
+	list, err := i.Addrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			all = append(all, p.Masked())
+		}
+	}
+	return all
+}
+
+func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, *link, error) {
+	if peer < 0 || peer >= e.c.Size || peer == e.c.Rank {
+		return "no address", nil, fmt.Errorf("rank %d of %d dials rank %d", e.c.Rank, e.c.Size, peer)
+	}
+	if !e.enter() {
+		return "no address", nil, transport.ErrClosed
+	}
+	defer e.group.Done()
+	there, err := decodeAddresses(encoded)
+	if err != nil {
+		return "an unknown address", nil, err
+	}
+	name := fmt.Sprintf("%v, port %d", there.ips, there.port)
+	if err := e.reaches(&there); err != nil {
+		return name, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.ctx, func() { cancel(transport.ErrClosed) })()
+	c, err := e.connect(ctx, &there)
+	if err != nil {
+		return name, nil, err
+	}
+	name = c.RemoteAddr().String()
+	l, err := e.introduce(ctx, c, peer)
+	if err != nil {
+		return name, nil, errors.Join(err, closeQuietly(c))
+	}
+	if !e.enlist(l) {
+		return name, nil, errors.Join(transport.ErrClosed, l.drop())
+	}
+	e.log.Debug("ibverbs: connected", "link", l)
+	return name, l, nil
+}
+
+// enter has Close wait for a dial, which uses the device; false when it is too late for one.
+func (e *endpoint) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing.Load() {
+		return false
+	}
+	e.group.Add(1)
+	return true
+}
+
+// connect opens the connection: it goes through the addresses, and again.
+func (e *endpoint) connect(ctx context.Context, there *addresses) (net.Conn, error) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	_, bounded := ctx.Deadline()
+	begin := time.Now()
+	for wait := firstPause; ; wait = min(2*wait, longestPause) {
+		var failed []error
+		for _, ip := range there.ips {
+			dialer := net.Dialer{Timeout: connectTime}
+			at := netip.AddrPortFrom(ip, there.port).String()
+			c, err := dialer.DialContext(ctx, "tcp", at)
+			if err == nil {
+				return c, nil
+			}
+			failed = append(failed, err)
+		}
+		err := errors.Join(failed...)
+		switch {
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case !errors.Is(err, syscall.ECONNREFUSED), !bounded && time.Since(begin) > patientTime:
+			return nil, err
+		}
+		pause.Reset(wait)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// introduce does the dialling end of hello and agreement.
+func (e *endpoint) introduce(ctx context.Context, c net.Conn, peer int) (*link, error) {
+	end, err := limited(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	_, err = transport.HelloDial(e.identity(), peer, e.c.Secret, transport.StreamExchange(c))
+	var l *link
+	if err == nil {
+		l, err = e.agree(c, peer, true)
+	}
+	if cause := end(); cause != nil {
+		if l != nil {
+			err = errors.Join(err, l.drop())
+		}
+		return nil, errors.Join(cause, err)
+	}
+	return l, err
+}

@@ -1,0 +1,73 @@
+// Package ibverbs carries Tutti's frames by RDMA: InfiniBand or RoCE, through libibverbs.
+//
+// It is built with the tag ibverbs and cgo, on Linux; in other builds Open says how. All that is C
+// is in shim.c: few calls that do much each, since a call into C costs as much as a device's
+// doorbell.
+//
+// An endpoint opens one port of one device: the first that is up and that Config.Interface allows,
+// by the name of the device ("mlx5_0", "mlx5_0:1"), by that of its network interface, or by a
+// network or an address. On Ethernet it takes the first RoCE v2 address that is an IPv4 address of
+// the host.
+//
+// A link is a reliable connected queue pair and a TCP connection. The dialler connects to the
+// socket that the other rank listens on, the ends prove by transport.HelloDial and
+// transport.HelloAccept who they are, each describes its queue pair (record.go), and both connect
+// them. The TCP connection stays open and silent: its end says at once that the other process has
+// ended, where the device would try for seconds to reach a queue pair that is no more.
+//
+// # Messages
+//
+// Each end lets the other write to a ring of its memory, 64 to 512 KiB, whose address and key it
+// has told in its description: the room for what will come is advertised ahead of time, so no frame
+// waits for a round trip. A frame is a header of 64 bytes and its payload, at the next multiple of
+// 64:
+//
+//   - One of at most 4 KiB of payload is one RDMA write with an immediate, in one stretch: the ring
+//     has an overhang behind its end for that. Up to 256 bytes go with the work request itself.
+//   - A longer one is several of up to a quarter of the ring, or what the port takes as a message,
+//     which go as far as there is room; the ring's end cuts them.
+//
+// The immediate says how far a write moves the end of what has come. Receives have no memory of
+// their own: they are there for the immediates. Peek shows the payload in the ring, so that a
+// reduction reads it there; Read copies it once. What an end has taken it says when that is a
+// quarter of the ring, or of the messages that it has receives for, by a send that is an immediate
+// alone; so at most 9 of these are under way, and room for them is kept. Most sends are
+// unsignalled: the device tells of one in 40 or so, and of those by whose end the caller's memory
+// comes back.
+//
+// Closing sends a goodbye behind all that was sent. The queue pair is kept until the other end's
+// device has acknowledged that, without the help of either process, and Close of an endpoint waits
+// for it as long as Config.Linger allows.
+//
+// # Memory
+//
+// A payload of 16 KiB or more in memory of Alloc is sent from where it lies. Such memory is a file
+// without a name, mapped over memory of the Go heap, and registered: the garbage collector looks
+// after it, and Reclaim can give its pages back to the caller while the device still reads the old
+// ones: they are mapped anew, privately.
+//
+// Other memory is copied into the stage, a registered image of the other end's ring, and is the
+// caller's again as soon as it is there. It is not registered on the way, in no cache either:
+// memory that the Go runtime has given back to the system and got again, as it does behind
+// everybody's back, is not what the device still knows under its address. And to register it takes
+// longer than to copy it: soft RoCE takes 10 ms for a MiB, and on cards it is a system call that
+// pins each page.
+//
+// # How much of it
+//
+// In a job of up to 17 ranks a link has two rings of 512 KiB, in larger ones less, 64 KiB each from
+// 66 on: a rank's are 16 MiB, and then 136 KiB a link with what hangs over. Its queue pair takes
+// 256, 64 or 32 messages each way, and some more that are about room, at 64 bytes or so a send and
+// 16 a receive on common cards: about 15, 6 or 4 KiB, and as much again in the completion queue. So
+// 4,096 links are some 560 MiB of rings and queues.
+//
+// A shared receive queue would save nothing of that: receives are without memory here, and take 16
+// bytes. The ring is what takes room, and one that senders shared would need them to agree on
+// places in it. Dynamically connected transport (DCT) would save the queue pairs, on the cards of
+// one maker, with an address handle for each message, and nothing of the rings either.
+//
+// All links of an endpoint share one completion queue, which grows with them. Whoever waits polls
+// it for all links; Wait parks on its completion channel, in the same poll(2) as everything else.
+//
+// It imports transport, libibverbs and golang.org/x/sys. Nothing of a frame's meaning enters it.
+package ibverbs

@@ -1,0 +1,274 @@
+//go:build ibverbs && cgo && linux
+
+package ibverbs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// endpoint is one rank's attachment to a port of a device. turn stands for the turn of the
+// goroutine that calls its methods, see link; mu guards what dialling and accepting goroutines
+// share with it.
+type endpoint struct {
+	c        transport.Config
+	log      *slog.Logger
+	timeout  int // of the queue pairs, as devices count it
+	patience int // of theirs with an end that has no receive posted
+	device   *device
+	at       addresses
+	encoded  []byte
+	networks []netip.Prefix // that the port is on
+	listener net.Listener
+
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	group    sync.WaitGroup // those who accept and dial
+	slots    chan struct{}
+	refusals atomic.Uint64
+	closing  atomic.Bool
+	closed   sync.Once
+	err      error // of Close
+
+	regions regions
+
+	turn    sync.Mutex
+	links   []*link
+	leaving []*link // closed, with sends under way
+	wake    *transport.Wakeup
+	parking *transport.Parking
+	armed   bool       // the channel will tell of the next completion
+	idle    int        // polls after each other that have found nothing
+	polling sync.Mutex // guards links that are being made against poll
+
+	mu       sync.Mutex
+	accepted []*link
+	waiting  atomic.Int32 // len(accepted)
+	dialled  []*link      // that Wait has not seen yet: who dials must not need the turn
+	last     uint32       // the id of the last link
+	table    atomic.Pointer[map[uint32]*link]
+}
+
+var _ transport.Endpoint = (*endpoint)(nil)
+
+// Open attaches a rank: it opens a device, listens, and takes connections from now on. The error is
+// a *transport.LinkError.
+func (d driver) Open(ctx context.Context, c transport.Config) (transport.Endpoint, error) {
+	e, err := d.open(ctx, c)
+	if err != nil {
+		return nil, &transport.LinkError{
+			Phase: "listen", Rank: c.Rank, Peer: -1, Address: describeListen(c), Err: err,
+			Remedy: remedy(err),
+		}
+	}
+	return e, nil
+}
+
+func describeListen(c transport.Config) string {
+	if c.Listen == "" {
+		return "an RDMA device of this host"
+	}
+	return c.Listen
+}
+
+func logger(c transport.Config) *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}
+
+func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error) {
+	if c.Rank < 0 || c.Rank >= c.Size {
+		return nil, fmt.Errorf("rank %d of %d ranks", c.Rank, c.Size)
+	}
+	if c.MaxPayload == 0 {
+		c.MaxPayload = transport.DefaultMaxPayload
+	}
+	if c.MaxPayload < 0 {
+		return nil, fmt.Errorf("a limit of %d bytes for a payload", c.MaxPayload)
+	}
+	if c.Linger == 0 {
+		c.Linger = transport.DefaultLinger
+	}
+	f, err := parseFilter(c.Interface)
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{
+		c: c, log: logger(c), timeout: timeoutExponent(d.retry), patience: d.patience,
+		slots: make(chan struct{}, maxHandshakes),
+	}
+	e.table.Store(&map[uint32]*link{})
+	if e.wake, err = transport.NewWakeup(); err != nil {
+		return nil, err
+	}
+	if e.device, err = openDevice(f); err != nil {
+		return nil, errors.Join(err, e.wake.Close())
+	}
+	e.regions.device = e.device
+	e.networks = networksOf(e.device.gid)
+	if err := e.listen(ctx); err != nil {
+		return nil, errors.Join(err, e.device.close(), e.wake.Close())
+	}
+	e.parking = transport.NewParking(e)
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.group.Go(e.accept)
+	return e, nil
+}
+
+// Addresses returns where peers reach the endpoint, for their Dial.
+func (e *endpoint) Addresses() []byte { return slices.Clone(e.encoded) }
+
+// Accept returns a link that a peer has opened.
+func (e *endpoint) Accept() transport.Link {
+	if e.waiting.Load() == 0 {
+		return nil
+	}
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.accepted) == 0 {
+		return nil
+	}
+	l := e.accepted[0]
+	e.accepted = slices.Delete(e.accepted, 0, 1)
+	e.waiting.Store(int32(len(e.accepted)))
+	e.links = append(e.links, l)
+	return l
+}
+
+// queue hands a link over to Accept, false when the endpoint is closing.
+func (e *endpoint) queue(l *link) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing.Load() {
+		return false
+	}
+	e.accepted = append(e.accepted, l)
+	e.waiting.Store(int32(len(e.accepted)))
+	e.wake.Ring()
+	return true
+}
+
+// enlist makes Wait look at a link that was dialled, false when the endpoint is closing.
+func (e *endpoint) enlist(l *link) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing.Load() {
+		return false
+	}
+	e.dialled = append(e.dialled, l)
+	e.wake.Ring()
+	return true
+}
+
+// enlisted moves the links that were dialled to the others. The turn is held.
+func (e *endpoint) enlisted() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.links = append(e.links, e.dialled...)
+	e.dialled = nil
+}
+
+// number gives a link to come a number, and makes room for its completions.
+func (e *endpoint) number() (uint32, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := depth(e.c.Size)
+	one := sendDepth(n) + receiveDepth(n)
+	if err := e.device.grow((len(*e.table.Load()) + 1) * one); err != nil {
+		return 0, err
+	}
+	e.last++
+	e.change(func(t map[uint32]*link) { t[e.last] = nil })
+	return e.last, nil
+}
+
+// register has the completions of a link find it. It comes before the first can come.
+func (e *endpoint) register(l *link) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.change(func(t map[uint32]*link) { t[l.id] = l })
+}
+
+func (e *endpoint) unregister(id uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.change(func(t map[uint32]*link) { delete(t, id) })
+}
+
+func (e *endpoint) change(how func(map[uint32]*link)) {
+	t := maps.Clone(*e.table.Load())
+	how(t)
+	e.table.Store(&t)
+}
+
+// Wake ends a Wait.
+func (e *endpoint) Wake() { e.wake.Ring() }
+
+// forget takes a closed link from those that Wait looks at. The turn is held.
+func (e *endpoint) forget(l *link) {
+	e.enlisted()
+	if i := slices.Index(e.links, l); i >= 0 {
+		e.links = slices.Delete(e.links, i, i+1)
+	}
+	if l.leaving {
+		e.leaving = append(e.leaving, l)
+	}
+}
+
+// left takes a link that has gone from those that leave.
+func (e *endpoint) left(l *link) {
+	if i := slices.Index(e.leaving, l); i >= 0 {
+		e.leaving = slices.Delete(e.leaving, i, i+1)
+	}
+}
+
+// Close closes all links and ends all goroutines. A second call waits for the first and returns
+// the same.
+func (e *endpoint) Close() error {
+	e.closed.Do(func() { e.err = e.close() })
+	return e.err
+}
+
+func (e *endpoint) close() error {
+	e.mu.Lock()
+	e.closing.Store(true) // from here on nothing is queued
+	e.mu.Unlock()
+	e.cancel() // ends handshakes and dials
+	e.wake.Ring()
+	errs := []error{e.listener.Close()}
+	e.group.Wait()
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	e.enlisted()
+	e.mu.Lock()
+	unclaimed := e.accepted
+	e.accepted = nil
+	e.waiting.Store(0)
+	e.mu.Unlock()
+	for _, l := range slices.Concat(unclaimed, e.links) {
+		errs = append(errs, l.close())
+	}
+	e.linger()
+	for _, l := range slices.Clone(e.leaving) {
+		errs = append(errs, l.leave())
+	}
+	e.leaving = nil
+	e.regions.close()
+	errs = append(errs, e.device.close(), e.wake.Close())
+	e.device.queue = nil
+	return errors.Join(errs...)
+}

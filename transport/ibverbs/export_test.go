@@ -1,0 +1,37 @@
+//go:build ibverbs && cgo && linux
+
+package ibverbs
+
+import "github.com/tutti-ml/tutti/transport"
+
+// ListensAt is where the endpoint takes connections.
+func ListensAt(e transport.Endpoint) string { return e.(*endpoint).listener.Addr().String() }
+
+// Impatient has devices give up at once when the other end has no receive posted.
+func Impatient() Option { return func(v *driver) { v.patience = 1 } }
+
+// SpoilKey has a link write to memory of the other end by a wrong key.
+func SpoilKey(l transport.Link) { l.(*link).out.key ^= 0x5a }
+
+// ForgetCredit has a link send more messages than the other end has posted receives.
+func ForgetCredit(l transport.Link) { l.(*link).out.depth = 1 << 30 }
+
+// SpoilGID has an endpoint tell its peers an address that nobody has.
+func SpoilGID(e transport.Endpoint) {
+	e.(*endpoint).device.gid.raw = [16]byte{10: 0xff, 11: 0xff, 12: 203, 13: 0, 14: 113, 15: 77}
+}
+
+// LimitMessages pretends that the device of an endpoint takes no longer messages than that.
+func LimitMessages(e transport.Endpoint, bytes uint32) { e.(*endpoint).device.maxMsg = bytes }
+
+// Messages is how many messages with bytes a link has sent.
+func Messages(l transport.Link) uint64 { return l.(*link).out.messages }
+
+// Lent is how many frames a link has sent from where they lay.
+func Lent(l transport.Link) uint64 { return l.(*link).out.loaned }
+
+// PathMTU is how many bytes a packet carries.
+func PathMTU(e transport.Endpoint) int { return 128 << e.(*endpoint).device.mtu }
+
+// Doorbells is how often a link has told the device of work.
+func Doorbells(l transport.Link) uint64 { return l.(*link).out.doorbells }

@@ -1,0 +1,200 @@
+//go:build ibverbs && cgo && linux
+
+package ibverbs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+const (
+	// maxHandshakes go on at once; who comes then waits in the system's queue.
+	maxHandshakes = 64
+	// refusalsLogged is how many refusals are logged one by one; from then on only the 32nd, the
+	// 64th and so on are.
+	refusalsLogged = 20
+)
+
+// listen opens the socket at which peers ask for links.
+func (e *endpoint) listen(ctx context.Context) error {
+	host, ips, err := e.whereToListen()
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	if e.listener, err = lc.Listen(ctx, "tcp", host); err != nil {
+		return err
+	}
+	d := e.device
+	e.at = addresses{
+		layer: d.layer, gid: d.gid.raw, ips: ips[:min(len(ips), maxAddresses)],
+		port: e.listener.Addr().(*net.TCPAddr).AddrPort().Port(),
+	}
+	e.encoded = e.at.encode()
+	secret := "with a secret"
+	if len(e.c.Secret) == 0 {
+		secret = "on loopback only: without a secret nobody else may connect"
+	}
+	e.log.Info("ibverbs: listening", "rank", e.c.Rank, "device", d.device, "port", d.number,
+		"gid", d.gid.String(), "tcp port", e.at.port, "offered", e.at.ips, "security", secret)
+	return nil
+}
+
+// whereToListen returns the address to bind and those to offer to peers: that of the port's GID
+// first.
+func (e *endpoint) whereToListen() (string, []netip.Addr, error) {
+	host, port := "", "0"
+	if e.c.Listen != "" {
+		var err error
+		if host, port, err = net.SplitHostPort(e.c.Listen); err != nil {
+			return "", nil, err
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "", nil, fmt.Errorf("port %q is no number of 16 bits", port)
+		}
+	}
+	ip, err := netip.ParseAddr(host)
+	if host != "" && err != nil {
+		return "", nil, fmt.Errorf("listen at %q: give an address of this host, not a name", host)
+	}
+	ip = ip.Unmap()
+	if len(e.c.Secret) == 0 {
+		if !ip.IsLoopback() {
+			if host != "" {
+				e.log.Warn("ibverbs: no secret: listening on loopback in place of what was asked for",
+					"rank", e.c.Rank, "asked", e.c.Listen)
+			}
+			ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		return net.JoinHostPort(ip.String(), port), []netip.Addr{ip}, nil
+	}
+	if ip.IsValid() && !ip.IsUnspecified() {
+		return net.JoinHostPort(ip.String(), port), []netip.Addr{ip}, nil
+	}
+	all, err := e.locals()
+	return net.JoinHostPort(host, port), all, err
+}
+
+// locals lists the addresses of this host that others could reach, that of the GID first; loopback
+// when there is nothing else.
+func (e *endpoint) locals() ([]netip.Addr, error) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of this host: %w", err)
+	}
+	var all, loopback []netip.Addr
+	for _, a := range list {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue // of a kind that TCP does not use
+		}
+		switch ip := p.Addr().Unmap().WithZone(""); {
+		case ip.IsLoopback():
+			loopback = append(loopback, ip)
+		case !(ip.Is6() && ip.IsLinkLocalUnicast()):
+			all = append(all, ip)
+		}
+	}
+	own := e.device.gid.address()
+	if i := slices.Index(all, own); i > 0 {
+		all[0], all[i] = all[i], all[0]
+	}
+	if len(all) == 0 || slices.Contains(loopback, own) {
+		all = append(loopback, all...)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("this host has no IP address")
+	}
+	return all, nil
+}
+
+// accept takes connections until the listener is closed, and lets each say hello in a goroutine of
+// its own.
+func (e *endpoint) accept() {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case e.slots <- struct{}{}:
+		case <-e.ctx.Done():
+			return
+		}
+		c, err := e.listener.Accept()
+		if err != nil {
+			<-e.slots
+			if e.ctx.Err() != nil {
+				return
+			}
+			// As a rule too many open files: the connection stays in the system's queue.
+			e.refuse(-1, e.listener.Addr().String(), "can't take a connection", err)
+			pause.Reset(100 * time.Millisecond)
+			select {
+			case <-pause.C:
+				continue
+			case <-e.ctx.Done():
+				return
+			}
+		}
+		e.group.Go(func() {
+			defer func() { <-e.slots }()
+			e.receive(c)
+		})
+	}
+}
+
+// receive does the accepting end of a handshake, and queues the link that comes of it.
+func (e *endpoint) receive(c net.Conn) {
+	from := c.RemoteAddr().String()
+	l, err := e.welcome(c)
+	if err == nil {
+		e.log.Debug("ibverbs: accepted", "link", l)
+		if e.queue(l) {
+			return
+		}
+		err = l.drop()
+	}
+	if err != nil && e.ctx.Err() == nil {
+		failure := transport.HelloLinkError(e.c.Rank, from, err)
+		e.refuse(failure.Peer, from, "refused a connection", err)
+	}
+}
+
+func (e *endpoint) refuse(peer int, from, what string, err error) {
+	n := e.refusals.Add(1)
+	if n > refusalsLogged && bits.OnesCount64(n) != 1 {
+		return
+	}
+	e.log.Warn("ibverbs: "+what, "rank", e.c.Rank, "claimed rank", peer, "from", from, "error", err,
+		"remedy", remedy(err), "so far", n)
+}
+
+// welcome does the accepting end of hello and agreement. It owns c, whatever it returns.
+func (e *endpoint) welcome(c net.Conn) (_ *link, err error) {
+	defer func() {
+		if err != nil {
+			_ = closeQuietly(c) // the error that counts is there already
+		}
+	}()
+	end, err := limited(e.ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := transport.HelloAccept(e.identity(), e.c.Secret, transport.StreamExchange(c))
+	if err != nil {
+		return nil, errors.Join(err, end())
+	}
+	l, err := e.agree(c, peer.Rank, false)
+	if cause := end(); cause != nil && err == nil {
+		return nil, errors.Join(cause, l.drop())
+	}
+	return l, err
+}

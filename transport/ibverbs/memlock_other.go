@@ -1,0 +1,5 @@
+//go:build !linux
+
+package ibverbs
+
+func lockLimit() string { return "" }

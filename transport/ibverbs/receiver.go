@@ -1,0 +1,164 @@
+package ibverbs
+
+import (
+	"fmt"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// receiver takes frames out of the ring that the other end writes to. Everything that it decides by
+// is memory of its own: a header is copied before it is looked at, and positions are counted here
+// from what the messages say, which is checked.
+type receiver struct {
+	ring       []byte // with the overhang
+	size       uint64
+	depth      uint64 // messages that the other end may send before it hears that they are taken
+	maxPayload int
+
+	at     uint64 // up to where the ring is taken
+	filled uint64 // up to where it is filled
+	seen   uint64 // what of that the caller has asked for
+	came   uint64 // messages with bytes
+
+	// What the other end knows.
+	toldAt, toldCame uint64
+
+	head transport.Header
+	has  bool   // head is of a frame that next has not gone beyond
+	left int    // bytes of its payload that are not taken
+	body []byte // these, when they lie in one stretch; nil when they come in parts
+
+	err      error
+	reported bool
+}
+
+// arrive counts a message whose immediate is n.
+func (r *receiver) arrive(n uint32) {
+	if r.err != nil {
+		return
+	}
+	room := r.size - (r.filled - r.toldAt)
+	if n == 0 || n%lineBytes != 0 || uint64(n) > room {
+		r.fail(&transport.FrameError{
+			Field: "bytes of a message", Got: uint64(n),
+			Want: fmt.Sprint("a multiple of 64 up to ", room),
+		})
+		return
+	}
+	r.filled += uint64(n)
+}
+
+// fail breaks the receiving behind what has been taken.
+func (r *receiver) fail(err error) {
+	r.err = err
+	r.has, r.left, r.body = false, 0, nil
+}
+
+// next returns the head frame's header, nil when none has arrived.
+func (r *receiver) next() (*transport.Header, error) {
+	r.seen = r.filled
+	if r.has {
+		if r.left > 0 {
+			return &r.head, nil
+		}
+		r.has = false
+	}
+	if r.filled-r.at < lineBytes || r.err != nil {
+		return nil, r.err
+	}
+	off := r.at & (r.size - 1)
+	h := &r.head
+	if err := h.Decode(r.ring[off:off+lineBytes], r.maxPayload); err != nil {
+		r.fail(err)
+		return nil, err
+	}
+	n := int(h.Length)
+	if n <= smallBytes {
+		whole := aligned(uint64(lineBytes + n))
+		if r.filled-r.at < whole {
+			r.fail(&transport.FrameError{
+				Field: "length", Got: uint64(n), Want: fmt.Sprint("at most what has come: ", r.filled-r.at),
+			})
+			return nil, r.err
+		}
+		r.body = r.ring[off+lineBytes : off+lineBytes+uint64(n)]
+	}
+	r.at += lineBytes
+	r.has, r.left = true, n
+	if n == 0 {
+		r.body = nil
+	}
+	return h, nil
+}
+
+// window is the head frame's payload that is at hand in one stretch.
+func (r *receiver) window() []byte {
+	if r.body != nil || r.left == 0 {
+		return r.body
+	}
+	r.seen = r.filled
+	off := r.at & (r.size - 1)
+	n := min(r.filled-r.at, uint64(r.left), r.size-off)
+	return r.ring[off : off+n]
+}
+
+// take counts n bytes of the head frame as taken.
+func (r *receiver) take(n int) {
+	r.left -= n
+	r.at += uint64(n)
+	if r.body != nil {
+		r.body = r.body[n:]
+	}
+	if r.left == 0 {
+		r.at, r.body = aligned(r.at), nil
+	}
+}
+
+// read moves payload of the head frame to dst.
+func (r *receiver) read(dst []byte) int {
+	n := 0
+	for n < len(dst) {
+		k := copy(dst[n:], r.window())
+		if k == 0 {
+			break
+		}
+		r.take(k)
+		n += k
+	}
+	return n
+}
+
+// waits tells whether the head frame has payload that has yet to come.
+func (r *receiver) waits() bool { return r.left > 0 && len(r.window()) == 0 }
+
+// fresh tells whether there is something that next, or read and peek, have not been asked for.
+func (r *receiver) fresh() bool {
+	switch {
+	case r.reported:
+		return false
+	case r.err != nil:
+		return true
+	case r.has && r.left > 0:
+		return r.body == nil && r.filled != r.seen
+	}
+	return r.filled-r.at >= lineBytes
+}
+
+// due tells what to tell the other end of room: how many messages, and lines of the ring, have
+// become free; nothing before it is a quarter. So at most 9 such messages are under way that the
+// other end has not looked at: it sends no more than a ring, and depth messages, beyond what it has
+// heard. And a sender that waits for room is never left waiting: three quarters are more than any
+// frame, or part of one, needs.
+func (r *receiver) due() (messages, lines uint64, is bool) {
+	free := r.at &^ (lineBytes - 1)
+	if free-r.toldAt < r.size/4 && r.came-r.toldCame < r.depth/4 {
+		return 0, 0, false
+	}
+	return r.came - r.toldCame, (free - r.toldAt) / lineBytes, true
+}
+
+// told notes that the other end was told that.
+func (r *receiver) told(messages, lines uint64) {
+	r.toldCame += messages
+	r.toldAt += lines * lineBytes
+}
