@@ -52,8 +52,9 @@ func WithDriver(d transport.Driver) Option {
 	}
 }
 
-// WithDriverName chooses a built-in driver by name: "shm", "zmq", "zmq:tcp", "zmq:ipc", or "auto",
-// the default, which is shm inside a host and zmq between hosts. It wins over the variable
+// WithDriverName chooses a built-in driver by name: "shm", "ibverbs", "zmq", "zmq:tcp", "zmq:ipc", or
+// "auto", the default, which is shm inside a host, and between hosts ibverbs, in builds that have it
+// where an RDMA network connects them, else zmq. It wins over the variable
 // TUTTI_DRIVER, and must be the same on all ranks. An empty name changes nothing.
 func WithDriverName(name string) Option {
 	return func(c *config) error {

@@ -94,7 +94,7 @@ func flags(o *options, r *raw) *flag.FlagSet {
 	fs.DurationVar(&o.target, "time", 200*time.Millisecond, "length of the timed loop without -n")
 	fs.IntVar(&o.check, "c", 1, "verified calls for each size and form, outside of the timed loop")
 	fs.IntVar(&o.ranks, "np", 0, "start this many ranks here; 0: be a rank of the launcher's job")
-	fs.StringVar(&o.driver, "driver", "", "inproc (needs -np), auto, shm, zmq, zmq:tcp or zmq:ipc "+
+	fs.StringVar(&o.driver, "driver", "", "inproc (needs -np), auto, shm, ibverbs, zmq, zmq:tcp or zmq:ipc "+
 		"(default $TUTTI_DRIVER or auto)")
 	fs.StringVar(&o.algorithm, "algo", "", "force this algorithm where -op has it")
 	fs.BoolVar(&o.plain, "plain", false, "use ordinary memory in place of collective.Alloc's")

@@ -64,9 +64,22 @@ func (without) Open(context.Context, transport.Config) (transport.Endpoint, erro
 	return nil, errors.New("no memory to be had")
 }
 
+// unwired is auto on hosts without RDMA.
+func unwired() transport.Driver {
+	return auto{near: shm.New(), wire: unbuilt{}, far: zmq.New(zmq.Auto)}
+}
+
+// unbuilt is a driver that this build does not have.
+type unbuilt struct{}
+
+func (unbuilt) Name() string { return "ibverbs" }
+func (unbuilt) Open(context.Context, transport.Config) (transport.Endpoint, error) {
+	return nil, errors.ErrUnsupported
+}
+
 // TestWhatIsChosenAndWhy: each kind of link is one line.
 func TestWhatIsChosenAndWhy(t *testing.T) {
-	poor := auto{near: without{}, far: zmq.New(zmq.Auto)}
+	poor := auto{near: without{}, wire: unbuilt{}, far: zmq.New(zmq.Auto)}
 	for _, c := range []struct {
 		name        string
 		here, there transport.Driver
@@ -74,18 +87,18 @@ func TestWhatIsChosenAndWhy(t *testing.T) {
 		begins      string
 		says        []string
 	}{
-		{"one host", newAuto(), newAuto(), "here", "shm", []string{
+		{"one host", unwired(), unwired(), "here", "shm", []string{
 			`msg="auto: connected" rank=0 peer=1 driver=shm why="same host: shared memory"`,
 		}},
-		{"two hosts", newAuto(), newAuto(), "there", "zmq tcp", []string{
+		{"two hosts", unwired(), unwired(), "there", "zmq tcp", []string{
 			`msg="auto: connected" rank=0 peer=1 driver=zmq why="it is on another host`,
 		}},
-		{"none here", poor, newAuto(), "here", "zmq unix", []string{
+		{"none here", poor, unwired(), "here", "zmq unix", []string{
 			`level=WARN msg="auto: no shared memory: all links go by zmq" rank=0 ` +
 				`error="no memory to be had"`,
 			`driver=zmq why="this rank has no shared memory"`,
 		}},
-		{"none there", newAuto(), poor, "here", "zmq unix", []string{
+		{"none there", unwired(), poor, "here", "zmq unix", []string{
 			`driver=zmq why="the peer has no shared memory"`,
 		}},
 	} {
@@ -151,7 +164,7 @@ func TestMemoryIsShort(t *testing.T) {
 	config := transport.Config{
 		Size: 4, HostID: "here", Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}
-	a := start(t, auto{near: short{}, far: zmq.New(zmq.Auto)}, config)
+	a := start(t, auto{near: short{}, wire: unbuilt{}, far: zmq.New(zmq.Auto)}, config)
 	config.Logger = nil
 	for config.Rank = 1; config.Rank < config.Size; config.Rank++ {
 		b := start(t, newAuto(), config)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/ibverbs"
 	"github.com/tutti-ml/tutti/transport/shm"
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
@@ -19,6 +20,7 @@ var makers = []struct {
 }{
 	{"auto", newAuto},
 	{"shm", shm.New},
+	{"ibverbs", func() transport.Driver { return ibverbs.New() }},
 	{"zmq", func() transport.Driver { return zmq.New(zmq.Auto) }},
 	{"zmq:tcp", func() transport.Driver { return zmq.New(zmq.TCP) }},
 	{"zmq:ipc", func() transport.Driver { return zmq.New(zmq.IPC) }},

@@ -48,10 +48,10 @@ func ExampleLookup() {
 	fmt.Println(err)
 	// Output:
 	// zmq:tcp <nil>
-	// no transport driver is called "carrier-pigeon"; there are auto, shm, zmq, zmq:tcp, zmq:ipc
+	// no transport driver is called "carrier-pigeon"; there are auto, shm, ibverbs, zmq, zmq:tcp, zmq:ipc
 }
 
 func ExampleNames() {
 	fmt.Println(drivers.Names())
-	// Output: [auto shm zmq zmq:tcp zmq:ipc]
+	// Output: [auto shm ibverbs zmq zmq:tcp zmq:ipc]
 }

@@ -8,13 +8,19 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// join makes near a part of the endpoint: one call waits for both.
-func (e *endpoint) join(near transport.Endpoint) error {
-	n, ok := near.(transport.Parker)
-	f, okFar := e.far.(transport.Parker)
-	if !ok || !okFar {
-		return fmt.Errorf("endpoints of types %T and %T can't be waited for together", near, e.far)
+// join has one call wait for all endpoints that there are.
+func (e *endpoint) join() error {
+	var all []transport.Parker
+	for _, w := range e.ways {
+		if w.endpoint == nil {
+			continue
+		}
+		p, ok := w.endpoint.(transport.Parker)
+		if !ok {
+			return fmt.Errorf("endpoints of type %T can't be waited for together", w.endpoint)
+		}
+		all = append(all, p)
 	}
-	e.near, e.wait = near, transport.NewParking(n, f).Wait
+	e.wait = transport.NewParking(all...).Wait
 	return nil
 }

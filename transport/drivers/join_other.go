@@ -2,11 +2,7 @@
 
 package drivers
 
-import (
-	"errors"
+import "errors"
 
-	"github.com/tutti-ml/tutti/transport"
-)
-
-// join is never called: neither driver opens an endpoint here.
-func (e *endpoint) join(transport.Endpoint) error { return errors.ErrUnsupported }
+// join is never called: no driver opens an endpoint here.
+func (e *endpoint) join() error { return errors.ErrUnsupported }
