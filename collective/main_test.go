@@ -22,6 +22,9 @@ import (
 	"github.com/tutti-ml/tutti/transport/zmq"
 )
 
+// parallel is how many tests run at a time. What is parallel here waits most of the time.
+var parallel = "8"
+
 // The test binary is also the program of the tests with real processes.
 func TestMain(m *testing.M) {
 	if name := os.Getenv(programVariable); name != "" {
@@ -29,7 +32,7 @@ func TestMain(m *testing.M) {
 	}
 	for name, value := range map[string]string{
 		"rapid.seed": "20261123", "rapid.nofailfile": "true", "rapid.checks": "50",
-		"test.parallel": "8", // what is parallel here waits most of the time
+		"test.parallel": parallel,
 	} {
 		if err := flag.Set(name, value); err != nil { // the command line still wins
 			fmt.Fprintln(os.Stderr, err)
