@@ -134,9 +134,13 @@ func (s *sender) look() bool {
 	return true
 }
 
+// streamTaken is how far the other end has taken the stream, in whole lines: the end of a frame is moved
+// on to a line, for which there would be no room if a part of one counted.
+func (s *sender) streamTaken() uint64 { return s.bell.theirs.stream.Load() &^ (lineBytes - 1) }
+
 // lookStream asks how far the other end has taken the stream.
 func (s *sender) lookStream() {
-	n := s.bell.theirs.stream.Load()
+	n := s.streamTaken()
 	if n-s.freed > s.filled-s.freed {
 		s.fail(&transport.FrameError{
 			Field: "bytes of the stream taken", Got: n, Want: fmt.Sprintf("%d to %d", s.freed, s.filled),
@@ -219,6 +223,6 @@ func (s *sender) wanting() bool { return s.err == nil && (s.busy || s.short || s
 
 // fresh tells whether there is room that send and push have not been asked to use.
 func (s *sender) fresh() bool {
-	return s.put != s.back && s.bell.theirs.refs.Load() != s.back || s.busy && s.bell.theirs.stream.Load() != s.freed ||
+	return s.put != s.back && s.bell.theirs.refs.Load() != s.back || s.busy && s.streamTaken() != s.freed ||
 		s.short && s.bell.theirs.frames.Load() != s.gone
 }
