@@ -44,7 +44,7 @@ func createFile(name string, bytes int) (fd int, err error) {
 		do   func() error
 	}{
 		{"fchmod", func() error { return unix.Fchmod(fd, 0o600) }},
-		{"fallocate", func() error { return unix.Fallocate(fd, 0, 0, int64(bytes)) }},
+		{"fallocate", func() error { return fallocate(fd, int64(bytes)) }},
 		{"fcntl F_ADD_SEALS", func() error {
 			_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
 			return err
@@ -58,6 +58,15 @@ func createFile(name string, bytes int) (fd int, err error) {
 		}
 	}
 	return fd, nil
+}
+
+// fallocate makes the pages of a file. A signal makes it begin anew: the runtime sends some.
+func fallocate(fd int, bytes int64) error {
+	for {
+		if err := unix.Fallocate(fd, 0, 0, bytes); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // openMemory maps the memory that another process has made, if it is what createFile makes.
