@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,14 +143,12 @@ func TestRosterTwoSuccessors(t *testing.T) {
 				}
 				results <- p
 			}
-			slow, at := w.client(), 0
+			slow := w.client()
+			var at atomic.Int32 // a claim makes several steps at a time
 			w.hook(func(client *fakeStore, _, _ string) {
-				if client == slow {
-					if at == step {
-						go try(w.client())
-						time.Sleep(time.Second) // the other is faster
-					}
-					at++
+				if client == slow && at.Add(1) == int32(step)+1 {
+					go try(w.client())
+					time.Sleep(time.Second) // the other is faster
 				}
 			})
 			go try(slow)
