@@ -352,6 +352,11 @@ func ExampleProxy_Stats() {
 func ExampleProxy_Close() {
 	master, end := group(1, square)
 	ctx := context.Background()
+	// The worker must have found the master before that goes.
+	m := proxy.NewSessionMessage("square", "worker.1", []float64{1}, proxy.Task)
+	if _, err := master.Send(ctx, m); err != nil {
+		log.Fatal(err)
+	}
 	if err := master.Close(ctx); err != nil {
 		log.Fatal(err)
 	}
