@@ -26,7 +26,8 @@
 //
 // Besides the contract there is what all drivers share: the Header that stands before every
 // payload, the exchange by which the ends of a fresh connection prove who they are (HelloDial and
-// HelloAccept), and the policy of waiting (Patience).
+// HelloAccept), the policy of waiting (Patience), and how the interface filter and the address to
+// listen at are read (ParseFilter, Config.ListenAddress).
 //
 // It imports the standard library and golang.org/x/sys. No driver ever enters it, and nothing that knows what a
 // frame's payload means: communicators, calls and messages live above.

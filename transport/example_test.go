@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/tutti-ml/tutti/transport"
 )
@@ -121,4 +122,32 @@ func ExampleStreamExchange() {
 	// the other end does not speak Tutti: it said "GET / HT"
 	// <nil>
 	// io: read/write on closed pipe
+}
+
+func ExampleParseFilter() {
+	f, err := transport.ParseFilter("eth1, 10.0.0.0/8")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(f.Allows(netip.MustParseAddr("192.168.7.5"), "eth1"))
+	fmt.Println(f.Allows(netip.MustParseAddr("10.1.2.3"), "eth0"))
+	fmt.Println(f.Allows(netip.MustParseAddr("172.17.0.1"), "docker0"))
+	_, err = transport.ParseFilter("eth0,^eth1")
+	fmt.Println(err)
+	// Output:
+	// true
+	// true
+	// false
+	// interface filter "eth0,^eth1": "^eth1" is no name, network or address (a ^ stands once, before all of them)
+}
+
+func ExampleConfig_ListenAddress() {
+	c := transport.Config{Listen: "10.0.0.5:7000"}
+	fmt.Println(c.ListenAddress())
+	c.Secret = []byte("secret")
+	fmt.Println(c.ListenAddress())
+	// Output:
+	// 127.0.0.1 7000 true <nil>
+	// 10.0.0.5 7000 false <nil>
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -61,4 +62,13 @@ func (b *beside) run(ctx context.Context, count int) error {
 func (b *beside) stop() error {
 	b.enough.Store(true)
 	return <-b.done
+}
+
+// close closes both communicators. Traffic that still goes on ends with its communicator.
+func (b *beside) close() error {
+	err := b.measure.Close()
+	if b.c != nil {
+		err = errors.Join(err, b.c.Close())
+	}
+	return err
 }

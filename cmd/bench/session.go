@@ -66,10 +66,10 @@ func (s *session) runBeside(ctx context.Context) error {
 		return err
 	}
 	s.c = b.measure
-	if err := s.run(ctx); err != nil {
-		return err
+	if err = s.run(ctx); err == nil {
+		err = b.stop()
 	}
-	return b.stop()
+	return errors.Join(err, b.close())
 }
 
 func (s *session) run(ctx context.Context) error {

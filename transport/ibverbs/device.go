@@ -8,61 +8,20 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
-	"strings"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 func joinErrors(errs []error) error { return errors.Join(errs...) }
 
-// filter is what Config.Interface says: names of devices ("mlx5_0", "mlx5_0:1") or of network
-// interfaces, networks or addresses.
-type filter struct {
-	text    string
-	exclude bool
-	names   []string
-	nets    []netip.Prefix
-}
-
-func parseFilter(text string) (filter, error) {
-	f := filter{text: text}
-	items := strings.TrimSpace(text)
-	if items, f.exclude = strings.CutPrefix(items, "^"); items == "" {
-		return f, nil
-	}
-	for item := range strings.SplitSeq(items, ",") {
-		item = strings.TrimSpace(item)
-		if item == "" || strings.HasPrefix(item, "^") {
-			return f, fmt.Errorf("interface filter %q: %q is no name, network or address "+
-				"(a ^ stands once, before all of them)", text, item)
-		}
-		if p, err := netip.ParsePrefix(item); err == nil {
-			f.nets = append(f.nets, p.Masked())
-		} else if ip, err := netip.ParseAddr(item); err == nil {
-			ip = ip.Unmap()
-			f.nets = append(f.nets, netip.PrefixFrom(ip, ip.BitLen()))
-		} else {
-			f.names = append(f.names, item)
-		}
-	}
-	return f, nil
-}
-
-func (f filter) empty() bool { return len(f.names)+len(f.nets) == 0 }
-
-// allows tells whether a port may be used by way of one of its GIDs.
-func (f filter) allows(p *port, g gid) bool {
-	if f.empty() {
-		return true
-	}
-	named := slices.ContainsFunc(f.names, func(s string) bool {
-		return s == p.device || s == fmt.Sprint(p.device, ":", p.number) || s == g.of
-	}) || slices.ContainsFunc(f.nets, func(n netip.Prefix) bool { return n.Contains(g.address()) })
-	return named != f.exclude
+// allows tells whether a port may be used by way of one of its GIDs. Beside those of network
+// interfaces a filter may have the names of devices and of their ports: "mlx5_0", "mlx5_0:1".
+func allows(f transport.Filter, p *port, g gid) bool {
+	return f.Allows(g.address(), p.device, fmt.Sprint(p.device, ":", p.number), g.of)
 }
 
 // openDevice opens the first port that is up and that the filter allows.
-func openDevice(f filter) (*device, error) {
+func openDevice(f transport.Filter) (*device, error) {
 	var found *device
 	var left []error
 	err := eachDevice(func(name string, c *C.struct_ibv_context) (bool, error) {
@@ -100,7 +59,7 @@ func openDevice(f filter) (*device, error) {
 var errOpen = errors.New("it can't be opened")
 
 // choosePort returns the first port that can be used, and why those before it can't.
-func choosePort(ports []port, f filter) (*port, gid, []error) {
+func choosePort(ports []port, f transport.Filter) (*port, gid, []error) {
 	var left []error
 	for i := range ports {
 		p := &ports[i]
@@ -111,10 +70,10 @@ func choosePort(ports []port, f filter) (*port, gid, []error) {
 			why(fmt.Errorf("the port is %s", stateName(p.state)))
 			continue
 		}
-		g, err := chooseGID(p.gids, p.layer, func(g gid) bool { return f.allows(p, g) })
+		g, err := chooseGID(p.gids, p.layer, func(g gid) bool { return allows(f, p, g) })
 		if err != nil {
-			if !f.empty() {
-				err = fmt.Errorf("%w that the interface filter %q allows", err, f.text)
+			if !f.Empty() {
+				err = fmt.Errorf("%w that the interface filter %q allows", err, f)
 			}
 			why(err)
 			continue

@@ -101,7 +101,7 @@ func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error)
 	if c.Linger == 0 {
 		c.Linger = transport.DefaultLinger
 	}
-	f, err := parseFilter(c.Interface)
+	f, err := transport.ParseFilter(c.Interface)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
@@ -52,36 +51,23 @@ func (e *endpoint) listen(ctx context.Context) error {
 // whereToListen returns the address to bind and those to offer to peers: that of the port's GID
 // first.
 func (e *endpoint) whereToListen() (string, []netip.Addr, error) {
-	host, port := "", "0"
-	if e.c.Listen != "" {
-		var err error
-		if host, port, err = net.SplitHostPort(e.c.Listen); err != nil {
-			return "", nil, err
-		}
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return "", nil, fmt.Errorf("port %q is no number of 16 bits", port)
-		}
+	ip, port, replaced, err := e.c.ListenAddress()
+	if err != nil {
+		return "", nil, err
 	}
-	ip, err := netip.ParseAddr(host)
-	if host != "" && err != nil {
-		return "", nil, fmt.Errorf("listen at %q: give an address of this host, not a name", host)
+	if replaced {
+		e.log.Warn("ibverbs: no secret: listening on loopback in place of what was asked for",
+			"rank", e.c.Rank, "asked", e.c.Listen)
 	}
-	ip = ip.Unmap()
-	if len(e.c.Secret) == 0 {
-		if !ip.IsLoopback() {
-			if host != "" {
-				e.log.Warn("ibverbs: no secret: listening on loopback in place of what was asked for",
-					"rank", e.c.Rank, "asked", e.c.Listen)
-			}
-			ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		}
-		return net.JoinHostPort(ip.String(), port), []netip.Addr{ip}, nil
-	}
+	bound := net.JoinHostPort(ip.String(), port)
 	if ip.IsValid() && !ip.IsUnspecified() {
-		return net.JoinHostPort(ip.String(), port), []netip.Addr{ip}, nil
+		return bound, []netip.Addr{ip}, nil
+	}
+	if !ip.IsValid() {
+		bound = net.JoinHostPort("", port)
 	}
 	all, err := e.locals()
-	return net.JoinHostPort(host, port), all, err
+	return bound, all, err
 }
 
 // locals lists the addresses of this host that others could reach, that of the GID first; loopback

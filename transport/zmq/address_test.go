@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 func sampleAddresses() []addresses {
@@ -95,10 +97,10 @@ func TestInterfaceFilter(t *testing.T) {
 		"^":                         "",
 		"eth0,,eth1":                "",
 	} {
-		f, err := parseFilter(filter)
+		f, err := transport.ParseFilter(filter)
 		var chosen []local
 		if err == nil {
-			chosen, err = f.choose(sampleLocals())
+			chosen, err = choose(f, sampleLocals())
 		}
 		var got []string
 		for _, l := range chosen {
@@ -111,11 +113,11 @@ func TestInterfaceFilter(t *testing.T) {
 }
 
 func TestFilterErrorListsInterfaces(t *testing.T) {
-	f, err := parseFilter("ib0")
+	f, err := transport.ParseFilter("ib0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = f.choose(sampleLocals()); err == nil {
+	if _, err = choose(f, sampleLocals()); err == nil {
 		t.Fatal("nothing is enough")
 	}
 	for _, l := range sampleLocals() {

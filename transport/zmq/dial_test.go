@@ -296,12 +296,12 @@ func TestWhereToListen(t *testing.T) {
 	} {
 		e := &endpoint{c: transport.Config{Listen: c.listen, Secret: []byte(c.secret)}}
 		e.log = logger(e.c)
-		f, err := parseFilter(c.filter)
+		f, err := transport.ParseFilter(c.filter)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, l := range sampleLocals() {
-			if f.allows(l) {
+			if f.Allows(l.net.Addr(), l.name) {
 				e.here = append(e.here, l)
 			}
 		}

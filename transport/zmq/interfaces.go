@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 // local is an address of this host.
@@ -58,66 +60,19 @@ func (l local) inner() bool {
 	return slices.ContainsFunc(inner, func(s string) bool { return strings.HasPrefix(l.name, s) })
 }
 
-// filter is what Config.Interface says.
-type filter struct {
-	text    string
-	exclude bool
-	names   []string
-	nets    []netip.Prefix
-}
-
-func parseFilter(text string) (filter, error) {
-	f := filter{text: text}
-	items := strings.TrimSpace(text)
-	items, f.exclude = strings.CutPrefix(items, "^")
-	if items == "" {
-		if f.exclude {
-			return f, fmt.Errorf("interface filter %q excludes nothing", text)
-		}
-		return f, nil
-	}
-	for item := range strings.SplitSeq(items, ",") {
-		item = strings.TrimSpace(item)
-		if item == "" || strings.HasPrefix(item, "^") {
-			return f, fmt.Errorf("interface filter %q: %q is no name, network or address "+
-				"(a ^ stands once, before all of them)", text, item)
-		}
-		if p, err := netip.ParsePrefix(item); err == nil {
-			f.nets = append(f.nets, p.Masked())
-		} else if ip, err := netip.ParseAddr(item); err == nil {
-			ip = ip.Unmap()
-			f.nets = append(f.nets, netip.PrefixFrom(ip, ip.BitLen()))
-		} else {
-			f.names = append(f.names, item)
-		}
-	}
-	return f, nil
-}
-
-func (f filter) empty() bool { return len(f.names)+len(f.nets) == 0 }
-
-func (f filter) allows(l local) bool {
-	if f.empty() {
-		return true
-	}
-	named := slices.Contains(f.names, l.name) || slices.ContainsFunc(f.nets,
-		func(p netip.Prefix) bool { return p.Contains(l.net.Addr()) })
-	return named != f.exclude
-}
-
 // choose returns those of all that a peer is offered: what the filter allows, without loopback and
 // interfaces that lead nowhere as long as there are others and the filter names none of them.
-func (f filter) choose(all []local) ([]local, error) {
+func choose(f transport.Filter, all []local) ([]local, error) {
 	var allowed []local
 	for _, l := range all {
-		if f.allows(l) {
+		if f.Allows(l.net.Addr(), l.name) {
 			allowed = append(allowed, l)
 		}
 	}
 	if len(allowed) == 0 {
-		return nil, fmt.Errorf("the interface filter %q leaves nothing of %v", f.text, all)
+		return nil, fmt.Errorf("the interface filter %q leaves nothing of %v", f, all)
 	}
-	if !f.empty() && !f.exclude {
+	if f.Chooses() {
 		return allowed, nil
 	}
 	for _, class := range []func(local) bool{

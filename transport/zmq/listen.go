@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -51,7 +50,7 @@ func (e *endpoint) listen(ctx context.Context) error {
 }
 
 func (e *endpoint) listenTCP(ctx context.Context) error {
-	f, err := parseFilter(e.c.Interface)
+	f, err := transport.ParseFilter(e.c.Interface)
 	if err != nil {
 		return err
 	}
@@ -60,7 +59,7 @@ func (e *endpoint) listenTCP(ctx context.Context) error {
 		return err
 	}
 	for _, l := range all {
-		if f.allows(l) {
+		if f.Allows(l.net.Addr(), l.name) {
 			e.here = append(e.here, l)
 		}
 	}
@@ -90,46 +89,35 @@ func (e *endpoint) listenTCP(ctx context.Context) error {
 }
 
 // whereToListen returns the address to bind and those to offer to peers.
-func (e *endpoint) whereToListen(f filter, all []local) (string, []local, error) {
-	host, port := "", "0"
-	if e.c.Listen != "" {
-		var err error
-		if host, port, err = net.SplitHostPort(e.c.Listen); err != nil {
-			return "", nil, err
-		}
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return "", nil, fmt.Errorf("port %q is no number of 16 bits", port)
-		}
-	}
-	ip, err := netip.ParseAddr(host)
-	if host != "" && err != nil {
-		return "", nil, fmt.Errorf("listen at %q: give an address of this host, not a name", host)
-	}
-	ip = ip.Unmap()
-	if len(e.c.Secret) == 0 {
-		if !ip.IsLoopback() {
-			if host != "" {
-				e.log.Warn("zmq: no secret: listening on loopback in place of what was asked for",
-					"rank", e.c.Rank, "asked", e.c.Listen)
-			}
-			ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		}
-		self := local{name: "loopback", net: netip.PrefixFrom(ip, ip.BitLen())}
-		return net.JoinHostPort(ip.String(), port), []local{self}, nil
-	}
-	if ip.IsValid() && !ip.IsUnspecified() {
-		return net.JoinHostPort(ip.String(), port), []local{ownNetwork(ip, all)}, nil
-	}
-	offered, err := f.choose(all)
+func (e *endpoint) whereToListen(f transport.Filter, all []local) (string, []local, error) {
+	ip, port, replaced, err := e.c.ListenAddress()
 	if err != nil {
 		return "", nil, err
 	}
-	if !f.empty() {
+	if replaced {
+		e.log.Warn("zmq: no secret: listening on loopback in place of what was asked for",
+			"rank", e.c.Rank, "asked", e.c.Listen)
+	}
+	bound := net.JoinHostPort(ip.String(), port)
+	if len(e.c.Secret) == 0 {
+		return bound, []local{{name: "loopback", net: netip.PrefixFrom(ip, ip.BitLen())}}, nil
+	}
+	if ip.IsValid() && !ip.IsUnspecified() {
+		return bound, []local{ownNetwork(ip, all)}, nil
+	}
+	offered, err := choose(f, all)
+	if err != nil {
+		return "", nil, err
+	}
+	if !ip.IsValid() {
+		bound = net.JoinHostPort("", port)
+	}
+	if !f.Empty() {
 		if e.allowed = e.here; len(e.allowed) == 1 {
-			host = e.allowed[0].net.Addr().String()
+			bound = net.JoinHostPort(e.allowed[0].net.Addr().String(), port)
 		}
 	}
-	return net.JoinHostPort(host, port), offered, nil
+	return bound, offered, nil
 }
 
 // ownNetwork finds the interface that has the address.
