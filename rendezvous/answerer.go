@@ -95,7 +95,7 @@ func (a *answerer) step(ctx context.Context) (result outcome, done bool, err err
 		return outcome{}, false, nil
 	}
 	if a.roll == nil || a.roll.ID != newest.ID {
-		a.roll, a.claimed = newest, false
+		a.roll, a.claimed, a.waiting = newest, false, ""
 	}
 	v, err := a.currentVerdict(ctx, a.roll.ID)
 	if err != nil {

@@ -61,6 +61,7 @@ func (a *answerer) giveUp(ctx context.Context) (outcome, error) {
 	cause := context.Cause(ctx)
 	ctx, cancel := farewell(ctx)
 	defer cancel()
+	a.reconsider(ctx)
 	if result, done, err := a.lastWord(ctx, cause); done {
 		return result, err
 	}
@@ -82,6 +83,22 @@ func (a *answerer) giveUp(ctx context.Context) (outcome, error) {
 	t := found.tally(a.Size)
 	t.Notes = append(t.Notes, a.outsiders(ctx)...)
 	return outcome{}, a.report(t, cause)
+}
+
+// reconsider finds out whether the slot is this process's after all: the context may have ended between
+// the claim and the answer, and then the others count on it.
+func (a *answerer) reconsider(ctx context.Context) {
+	if a.roll == nil || a.claimed {
+		return
+	}
+	record, err := a.store.HGet(ctx, a.membersKey(a.roll.ID), a.slot())
+	if err != nil {
+		return // nobody has the slot, or the store does not tell
+	}
+	holder, err := decodeEntry(a.sign, a.roll.ID, a.Self.Rank, record)
+	if err == nil && holder.Nonce == a.nonce && holder.Gone == "" {
+		a.claimed, a.waiting = true, ""
+	}
 }
 
 // lastWord looks for a verdict once more.

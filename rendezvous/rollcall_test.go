@@ -151,6 +151,39 @@ func TestOneGivesUp(t *testing.T) {
 	wg.Wait()
 }
 
+// lostAnswer is a store whose answer to a claim does not come before the caller gives up.
+type lostAnswer struct {
+	Store
+	giveUp func()
+}
+
+func (s lostAnswer) HSetNX(ctx context.Context, key, field string, value []byte) (bool, error) {
+	_, err := s.Store.HSetNX(ctx, key, field, value)
+	s.giveUp()
+	return false, errors.Join(err, ctx.Err())
+}
+
+// TestGivesUpWhileClaiming ends one rank's context when its claim is in the store, but it has not
+// heard: rank 0 counts on it, and must be told.
+func TestGivesUpWhileClaiming(t *testing.T) {
+	p := place{url: serve(t, "").URL()}
+	ctx := testContext(t)
+	impatient, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	leader := dialPlace(t, p)
+	wg.Go(func() {
+		_, err := RollCall(ctx, leader, rollOptions("job", 0, 4, ""))
+		contains(t, err, "missing ranks 1, 3", "rank 2 on host host2 gave up: context canceled")
+	})
+	o, store := rollOptions("job", 2, 4, ""), dialPlace(t, p)
+	_, err := RollCall(impatient, lostAnswer{store, cancel}, o)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("rank 2: %v, want context.Canceled in it", err)
+	}
+	contains(t, err, "rank 2: ")
+	wg.Wait()
+}
+
 // TestRankZeroNeverComes leaves the others without a roll.
 func TestRankZeroNeverComes(t *testing.T) {
 	p := place{url: serve(t, "").URL()}
