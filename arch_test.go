@@ -32,8 +32,9 @@ var mayImport = map[string][]string{
 	"topology":  nil,
 	"schedule":  {"tensor", "topology"},
 	"transport": nil,
-	// A driver knows frames, links and the greeting of two ends, and no other driver.
-	"transport/*":             {"transport"},
+	// A driver knows frames, links and the greeting of two ends, what drivers share, and no other driver.
+	"transport/*":             {"transport", "transport/internal/*"},
+	"transport/internal/*":    {"transport"},
 	"transport/drivers":       {"transport", "transport/*"},
 	"transport/transporttest": {"transport"},
 	"rendezvous":              nil,
@@ -90,6 +91,15 @@ func TestCheckFindsViolations(t *testing.T) {
 		{
 			"driver to driver", "transport/shm/a.go", `package p; import _ "` + module + `/transport/zmq"`,
 			[]string{"transport/shm/a.go: transport/shm may not import transport/zmq"},
+		},
+		{"driver to what drivers share", "transport/shm/a.go", `package p; import _ "` + module + `/transport/internal/x"`, nil},
+		{
+			"what drivers share to a driver", "transport/internal/x/a.go", `package p; import _ "` + module + `/transport/shm"`,
+			[]string{"transport/internal/x/a.go: transport/internal/x may not import transport/shm"},
+		},
+		{
+			"what drivers share past them", "proxy/a.go", `package p; import _ "` + module + `/transport/internal/x"`,
+			[]string{"proxy/a.go: proxy may not import transport/internal/x"},
 		},
 		{"driver by the registry", "transport/drivers/a.go", `package p; import _ "` + module + `/transport/zmq"`, nil},
 		{"a test may", "tensor/a_test.go", `package p; import _ "` + module + `/schedule"`, nil},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 const (
@@ -120,7 +121,7 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 	name = c.RemoteAddr().String()
 	l, err := e.introduce(ctx, c, peer)
 	if err != nil {
-		return name, nil, errors.Join(err, closeQuietly(c))
+		return name, nil, errors.Join(err, attach.CloseQuietly(c))
 	}
 	if !e.enlist(l) {
 		return name, nil, errors.Join(transport.ErrClosed, l.drop())
@@ -174,11 +175,11 @@ func (e *endpoint) connect(ctx context.Context, there *addresses) (net.Conn, err
 
 // introduce does the dialling end of hello and agreement.
 func (e *endpoint) introduce(ctx context.Context, c net.Conn, peer int) (*link, error) {
-	end, err := limited(ctx, c)
+	end, err := attach.Limit(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	_, err = transport.HelloDial(e.identity(), peer, e.c.Secret, transport.StreamExchange(c))
+	_, err = transport.HelloDial(attach.Identity(&e.c), peer, e.c.Secret, transport.StreamExchange(c))
 	var l *link
 	if err == nil {
 		l, err = e.agree(c, peer, true)

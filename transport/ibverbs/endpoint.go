@@ -5,7 +5,6 @@ package ibverbs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // endpoint is one rank's attachment to a port of a device. turn stands for the turn of the
@@ -81,32 +81,16 @@ func describeListen(c transport.Config) string {
 	return c.Listen
 }
 
-func logger(c transport.Config) *slog.Logger {
-	if c.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return c.Logger
-}
-
 func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error) {
-	if c.Rank < 0 || c.Rank >= c.Size {
-		return nil, fmt.Errorf("rank %d of %d ranks", c.Rank, c.Size)
-	}
-	if c.MaxPayload == 0 {
-		c.MaxPayload = transport.DefaultMaxPayload
-	}
-	if c.MaxPayload < 0 {
-		return nil, fmt.Errorf("a limit of %d bytes for a payload", c.MaxPayload)
-	}
-	if c.Linger == 0 {
-		c.Linger = transport.DefaultLinger
+	if err := attach.Complete(&c); err != nil {
+		return nil, err
 	}
 	f, err := transport.ParseFilter(c.Interface)
 	if err != nil {
 		return nil, err
 	}
 	e := &endpoint{
-		c: c, log: logger(c), timeout: timeoutExponent(d.retry), patience: d.patience,
+		c: c, log: c.Logger, timeout: timeoutExponent(d.retry), patience: d.patience,
 		slots: make(chan struct{}, maxHandshakes),
 	}
 	e.table.Store(&map[uint32]*link{})

@@ -3,23 +3,18 @@
 package ibverbs
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
-
-// handshakeTime is what a handshake may take.
-const handshakeTime = 20 * time.Second
 
 // agree makes a queue pair for a connection that is past its hello, and connects it with that of
 // the other end. The link that it returns has taken c over.
@@ -168,59 +163,14 @@ func (l *link) drop() error {
 	return errors.Join(errs...)
 }
 
-// limited bounds the time of a handshake, which ends with ctx, too. The function that it returns
-// ends the bounds, and says whether ctx has ended.
-func limited(ctx context.Context, c net.Conn) (func() error, error) {
-	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
-		return nil, err
-	}
-	unhook := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	return func() error {
-		if !unhook() {
-			return context.Cause(ctx)
-		}
-		return nil
-	}, nil
-}
-
-// take duplicates the descriptor of c, which it closes, and so takes the connection away from Go's
-// network poller.
+// take takes the connection away from Go's network poller, and has the system watch it.
 func take(c net.Conn) (int, error) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return -1, fmt.Errorf("a connection of type %T", c)
 	}
-	if err := tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: 10 * time.Second, Interval: 2 * time.Second, Count: 5,
-	}); err != nil {
+	if err := attach.KeepAlive(tcp); err != nil {
 		return -1, err
 	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	e := raw.Control(func(old uintptr) {
-		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err = errors.Join(e, err); err != nil {
-		return -1, fmt.Errorf("fcntl F_DUPFD_CLOEXEC: %w", err)
-	}
-	if err := c.Close(); err != nil {
-		return -1, errors.Join(err, unix.Close(fd))
-	}
-	return fd, nil
-}
-
-// closeQuietly closes what may be closed already.
-func closeQuietly(c net.Conn) error {
-	if err := c.Close(); !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
-}
-
-// identity of this process, for the hello.
-func (e *endpoint) identity() transport.Identity {
-	return transport.Identity{Rank: e.c.Rank, Size: e.c.Size, Job: e.c.Job, HostID: e.c.HostID}
+	return attach.TakeOver(c)
 }

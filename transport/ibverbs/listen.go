@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 const (
@@ -167,14 +168,14 @@ func (e *endpoint) refuse(peer int, from, what string, err error) {
 func (e *endpoint) welcome(c net.Conn) (_ *link, err error) {
 	defer func() {
 		if err != nil {
-			_ = closeQuietly(c) // the error that counts is there already
+			_ = attach.CloseQuietly(c) // the error that counts is there already
 		}
 	}()
-	end, err := limited(e.ctx, c)
+	end, err := attach.Limit(e.ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	peer, err := transport.HelloAccept(e.identity(), e.c.Secret, transport.StreamExchange(c))
+	peer, err := transport.HelloAccept(attach.Identity(&e.c), e.c.Secret, transport.StreamExchange(c))
 	if err != nil {
 		return nil, errors.Join(err, end())
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // Endpoint is a rank's attachment to a Network; see transport.Endpoint.
@@ -43,7 +44,7 @@ type Endpoint struct {
 func newEndpoint(n *Network, c transport.Config) *Endpoint {
 	e := &Endpoint{
 		network: n, place: place{c.Job, c.Rank}, size: c.Size, secret: slices.Clone(c.Secret),
-		maxPayload: c.MaxPayload, number: endpointNumbers.Add(1), log: quiet(c.Logger),
+		maxPayload: c.MaxPayload, number: endpointNumbers.Add(1), log: attach.Logger(c.Logger),
 		ended: make(chan struct{}), token: make(chan struct{}, 1),
 	}
 	if e.maxPayload <= 0 {

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -219,13 +218,6 @@ func (n *Network) detach(e *Endpoint) {
 	if n.endpoints[e.place] == e {
 		delete(n.endpoints, e.place)
 	}
-}
-
-func quiet(l *slog.Logger) *slog.Logger {
-	if l == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return l
 }
 
 // remedy is what a person can do about a failed Dial.

@@ -5,7 +5,6 @@ package shm
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -56,21 +55,3 @@ func decodeAddress(b []byte) (a address, err error) {
 // namePrefix begins the names of the sockets. The @ stands for the abstract names of Linux: these
 // go with the process, whatever ends it.
 const namePrefix = "@tutti-shm-"
-
-// namespace names the network namespace of this process, "" when it can't be told.
-func namespace() string {
-	s, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		return ""
-	}
-	return s
-}
-
-// bootID is the same for all processes of one running kernel.
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 const (
@@ -79,7 +80,7 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 	}
 	seg, err := e.introduce(ctx, c, peer)
 	if err != nil {
-		return there.name, nil, errors.Join(err, closeQuietly(c))
+		return there.name, nil, errors.Join(err, attach.CloseQuietly(c))
 	}
 	l, err := e.link(c, seg, peer, there.name)
 	if err != nil {
@@ -121,14 +122,14 @@ func (e *endpoint) connect(ctx context.Context, name string) (*net.UnixConn, err
 
 // introduce does the dialling end of hello and offer.
 func (e *endpoint) introduce(ctx context.Context, c *net.UnixConn, peer int) (segment, error) {
-	if err := sameUser(c); err != nil {
+	if err := attach.SameUser(c, errUser); err != nil {
 		return segment{}, err
 	}
-	end, err := limited(ctx, c)
+	end, err := attach.Limit(ctx, c)
 	if err != nil {
 		return segment{}, err
 	}
-	_, err = transport.HelloDial(e.identity(), peer, e.c.Secret, transport.StreamExchange(c))
+	_, err = transport.HelloDial(attach.Identity(&e.c), peer, e.c.Secret, transport.StreamExchange(c))
 	var seg segment
 	if err == nil {
 		seg, err = offer(c, e.stream)

@@ -2,7 +2,6 @@ package shm
 
 import (
 	"errors"
-	"log/slog"
 
 	"github.com/tutti-ml/tutti/transport"
 )
@@ -18,10 +17,3 @@ func New() transport.Driver { return driver{} }
 
 // Name returns "shm".
 func (driver) Name() string { return "shm" }
-
-func logger(c transport.Config) *slog.Logger {
-	if c.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return c.Logger
-}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // endpoint is one rank's attachment. turn stands for the turn of the goroutine that calls its
@@ -68,22 +69,13 @@ func (driver) Open(_ context.Context, c transport.Config) (transport.Endpoint, e
 }
 
 func open(c transport.Config) (*endpoint, error) {
-	if c.Rank < 0 || c.Rank >= c.Size {
-		return nil, fmt.Errorf("rank %d of %d ranks", c.Rank, c.Size)
-	}
-	if c.MaxPayload == 0 {
-		c.MaxPayload = transport.DefaultMaxPayload
-	}
-	if c.MaxPayload < 0 {
-		return nil, fmt.Errorf("a limit of %d bytes for a payload", c.MaxPayload)
-	}
-	if c.HostID == "" {
-		c.HostID = bootID()
+	if err := attach.Complete(&c); err != nil {
+		return nil, err
 	}
 	e := &endpoint{
-		c: c, log: logger(c), stream: streamBytes(c.Size), slots: make(chan struct{}, maxHandshakes),
+		c: c, log: c.Logger, stream: streamBytes(c.Size), slots: make(chan struct{}, maxHandshakes),
 		at: address{
-			host: c.HostID, space: namespace(), name: namePrefix + strings.ToLower(rand.Text()),
+			host: c.HostID, space: attach.Namespace(), name: namePrefix + strings.ToLower(rand.Text()),
 		},
 	}
 	var err error
@@ -165,10 +157,10 @@ func (e *endpoint) Wake() { e.wake.Ring() }
 // link makes a link of a socket and the segment that the two ends have agreed on. It owns both,
 // whatever it returns.
 func (e *endpoint) link(c *net.UnixConn, seg segment, peer int, name string) (*link, error) {
-	fd, err := take(c)
+	fd, err := attach.TakeOver(c)
 	if err != nil {
 		release(seg.mem)
-		return nil, errors.Join(err, closeQuietly(c))
+		return nil, errors.Join(err, attach.CloseQuietly(c))
 	}
 	return newLink(fd, seg, link{
 		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, address: name,
@@ -176,14 +168,6 @@ func (e *endpoint) link(c *net.UnixConn, seg segment, peer int, name string) (*l
 			name),
 		onClose: e.forget, regions: &e.regions, log: e.log,
 	}), nil
-}
-
-// closeQuietly closes what may be closed already.
-func closeQuietly(c *net.UnixConn) error {
-	if err := c.Close(); !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
 }
 
 // forget takes a closed link from those that Wait looks at. The turn is held.

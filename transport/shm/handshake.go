@@ -3,19 +3,13 @@
 package shm
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/tutti-ml/tutti/transport"
 )
 
 // After the hello the dialler sends one message of offerBytes, with the descriptor of the memory
@@ -30,9 +24,6 @@ const (
 	offerBytes    = 16
 	accepted      = 'y'
 )
-
-// handshakeTime is what a handshake may take.
-const handshakeTime = 20 * time.Second
 
 // offer makes the segment of a link and passes it to the other end.
 func offer(c *net.UnixConn, stream int) (segment, error) {
@@ -128,63 +119,3 @@ func checkOffer(b []byte) (int, error) {
 
 // errUser is a socket between the processes of two users.
 var errUser = errors.New("the process at the other end is another user's")
-
-func sameUser(c syscall.Conn) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var cred *unix.Ucred
-	if e := raw.Control(func(fd uintptr) {
-		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); e != nil {
-		return e
-	}
-	if err != nil {
-		return os.NewSyscallError("getsockopt SO_PEERCRED", err)
-	}
-	if own := os.Geteuid(); int64(cred.Uid) != int64(own) {
-		return fmt.Errorf("%w: user %d, and this one is %d", errUser, cred.Uid, own)
-	}
-	return nil
-}
-
-// limited bounds the time of a handshake, which ends with ctx, too. The function that it returns
-// ends the bounds, and says whether ctx has ended.
-func limited(ctx context.Context, c *net.UnixConn) (func() error, error) {
-	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
-		return nil, err
-	}
-	unhook := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	return func() error {
-		if !unhook() {
-			return context.Cause(ctx)
-		}
-		return nil
-	}, nil
-}
-
-// take duplicates the descriptor of c, which it closes, and so takes the socket away from Go's
-// network poller.
-func take(c *net.UnixConn) (int, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	e := raw.Control(func(old uintptr) {
-		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err = errors.Join(e, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)); err != nil {
-		return -1, err
-	}
-	if err := c.Close(); err != nil {
-		return -1, errors.Join(err, unix.Close(fd))
-	}
-	return fd, nil
-}
-
-// identity of this process, for the hello.
-func (e *endpoint) identity() transport.Identity {
-	return transport.Identity{Rank: e.c.Rank, Size: e.c.Size, Job: e.c.Job, HostID: e.c.HostID}
-}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 const (
@@ -86,17 +87,17 @@ func (e *endpoint) refuse(peer int, what string, err error) {
 func (e *endpoint) welcome(c *net.UnixConn) (_ *link, err error) {
 	defer func() {
 		if err != nil {
-			_ = closeQuietly(c) // the error that counts is there already
+			_ = attach.CloseQuietly(c) // the error that counts is there already
 		}
 	}()
-	if err := sameUser(c); err != nil {
+	if err := attach.SameUser(c, errUser); err != nil {
 		return nil, err
 	}
-	end, err := limited(e.ctx, c)
+	end, err := attach.Limit(e.ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	peer, err := transport.HelloAccept(e.identity(), e.c.Secret, transport.StreamExchange(c))
+	peer, err := transport.HelloAccept(attach.Identity(&e.c), e.c.Secret, transport.StreamExchange(c))
 	if err != nil {
 		return nil, errors.Join(err, end())
 	}

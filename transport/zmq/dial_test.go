@@ -19,6 +19,7 @@ import (
 	"github.com/go-zeromq/zmq4"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // rank opens the endpoint of a rank of a job of three.
@@ -295,7 +296,7 @@ func TestWhereToListen(t *testing.T) {
 		{":port", "", "s", "", ""},
 	} {
 		e := &endpoint{c: transport.Config{Listen: c.listen, Secret: []byte(c.secret)}}
-		e.log = logger(e.c)
+		e.log = attach.Logger(nil)
 		f, err := transport.ParseFilter(c.filter)
 		if err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package zmq
 
 import (
-	"log/slog"
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
@@ -60,10 +59,3 @@ func New(m Mode, options ...Option) transport.Driver {
 
 // Name returns the name of the mode.
 func (d *driver) Name() string { return d.mode.String() }
-
-func logger(c transport.Config) *slog.Logger {
-	if c.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return c.Logger
-}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // endpoint is one rank's attachment. turn stands for the turn of the goroutine that calls its
@@ -74,29 +75,17 @@ func describeListen(c transport.Config, m Mode) string {
 }
 
 func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error) {
-	if c.Rank < 0 || c.Rank >= c.Size {
-		return nil, fmt.Errorf("rank %d of %d ranks", c.Rank, c.Size)
-	}
-	if c.MaxPayload == 0 {
-		c.MaxPayload = transport.DefaultMaxPayload
-	}
-	if c.MaxPayload < 0 {
-		return nil, fmt.Errorf("a limit of %d bytes for a payload", c.MaxPayload)
-	}
-	if c.Linger == 0 {
-		c.Linger = transport.DefaultLinger
-	}
-	if c.HostID == "" {
-		c.HostID = bootID()
+	if err := attach.Complete(&c); err != nil {
+		return nil, err
 	}
 	wake, err := transport.NewWakeup()
 	if err != nil {
 		return nil, err
 	}
 	e := &endpoint{
-		driver: *d, c: c, log: logger(c), wake: wake,
-		self: transport.Identity{Rank: c.Rank, Size: c.Size, Job: c.Job, HostID: c.HostID},
-		at:   addresses{host: c.HostID, space: namespace()},
+		driver: *d, c: c, log: c.Logger, wake: wake,
+		self: attach.Identity(&c),
+		at:   addresses{host: c.HostID, space: attach.Namespace()},
 	}
 	e.refusals.log = e.log
 	e.parking = transport.NewParking(e)
@@ -175,35 +164,19 @@ func (e *endpoint) Wake() { e.wake.Ring() }
 // link makes a link of a connection that is past its hello. It owns conn, whatever it returns.
 func (e *endpoint) link(conn net.Conn, peer int) (*link, error) {
 	network, local, remote := conn.LocalAddr().Network(), conn.LocalAddr(), conn.RemoteAddr()
-	text := fmt.Sprintf("zmq %s, rank %d at %s, rank %d at %s", network, e.c.Rank, name(local), peer,
-		name(remote))
+	text := fmt.Sprintf("zmq %s, rank %d at %s, rank %d at %s", network, e.c.Rank, attach.Name(local), peer,
+		attach.Name(remote))
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	fd, err := takeOver(conn)
+	fd, err := attach.TakeOver(conn)
 	if err != nil {
-		return nil, errors.Join(err, closeQuietly(conn))
+		return nil, errors.Join(err, attach.CloseQuietly(conn))
 	}
 	return newLink(fd, link{
 		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, text: text,
-		address: name(remote), local: remote.Network() == "unix", onClose: e.forget,
+		address: attach.Name(remote), local: remote.Network() == "unix", onClose: e.forget,
 	}), nil
-}
-
-// name is an address for people: the end of a Unix socket that has dialled has none.
-func name(a net.Addr) string {
-	if s := a.String(); s != "" && s != "@" {
-		return s
-	}
-	return "an unnamed socket"
-}
-
-// closeQuietly closes what may be closed already.
-func closeQuietly(conn net.Conn) error {
-	if err := conn.Close(); !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
 }
 
 // forget takes a closed link from those that Wait looks at. The turn is held.

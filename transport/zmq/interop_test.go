@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // python is Debian's, which finds python3-zmq.
@@ -101,7 +102,7 @@ func meet(t *testing.T, kind zmq4.SocketType, pythonConnects bool, heartbeat int
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { _ = closeQuietly(c) })
+	t.Cleanup(func() { _ = attach.CloseQuietly(c) })
 	if err := greet(c, kind, pythonConnects); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +174,7 @@ func TestLibzmqFrames(t *testing.T) {
 	for _, connects := range []bool{true, false} {
 		t.Run(fmt.Sprintf("python connects %v", connects), func(t *testing.T) {
 			c, out := meet(t, zmq4.Pair, connects, 10, frameScript)
-			fd, err := takeOver(c)
+			fd, err := attach.TakeOver(c)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,9 +4,7 @@ package zmq
 
 import (
 	"fmt"
-	"net"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -39,39 +37,6 @@ func newLink(fd int, l link) *link {
 	l.in = newReader(fd, l.maxPayload)
 	l.out = newWriter(fd)
 	return &l
-}
-
-// takeOver duplicates the descriptor of conn, closes conn, and so takes the connection away from
-// Go's network poller.
-func takeOver(conn net.Conn) (int, error) {
-	sc, ok := conn.(syscall.Conn)
-	if !ok {
-		return -1, fmt.Errorf("a connection of type %T has no descriptor", conn)
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	if e := raw.Control(func(old uintptr) {
-		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
-	}); e != nil {
-		return -1, e
-	}
-	if err != nil {
-		return -1, fmt.Errorf("fcntl F_DUPFD_CLOEXEC: %w", err)
-	}
-	if err := conn.Close(); err != nil {
-		return -1, fmt.Errorf("%w", joinClose(fd, err))
-	}
-	return fd, nil
-}
-
-func joinClose(fd int, err error) error {
-	if e := unix.Close(fd); e != nil {
-		return fmt.Errorf("%w, and close: %w", err, e)
-	}
-	return err
 }
 
 // Peer returns the rank at the other end.

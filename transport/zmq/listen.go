@@ -18,14 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // The limits of connections that have not said hello.
 const (
 	// maxHandshakes go on at once.
 	maxHandshakes = 64
-	// handshakeTime is what one may take.
-	handshakeTime = 20 * time.Second
 	// patience is what one may take when others wait for its place.
 	patience = time.Second
 )
@@ -143,7 +142,7 @@ func (e *endpoint) accept(l net.Listener) {
 			}
 			// As a rule too many open files: the connection stays in the system's queue.
 			e.refusals.report("zmq: can't take a connection", "rank", e.c.Rank,
-				"at", name(l.Addr()), "error", err, "remedy", remedy(err))
+				"at", attach.Name(l.Addr()), "error", err, "remedy", remedy(err))
 			pause.Reset(100 * time.Millisecond)
 			select {
 			case <-pause.C:
@@ -162,9 +161,7 @@ func (e *endpoint) accept(l net.Listener) {
 
 // receive does the accepting end of a handshake, and queues the link that comes of it.
 func (e *endpoint) receive(conn net.Conn) {
-	remote := name(conn.RemoteAddr())
-	unhook := context.AfterFunc(e.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer unhook()
+	remote := attach.Name(conn.RemoteAddr())
 	l, err := e.welcome(conn)
 	if err == nil {
 		e.log.Debug("zmq: accepted", "link", l)
@@ -191,7 +188,7 @@ var errNotChosen = errors.New("the other end uses another connection")
 func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
 	defer func() {
 		if err != nil {
-			_ = closeQuietly(conn) // the error that counts is there already
+			_ = attach.CloseQuietly(conn) // the error that counts is there already
 		}
 	}()
 	if err := e.allow(conn); err != nil {
@@ -200,24 +197,34 @@ func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
 	if err := tune(conn, e.driver); err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+	end, err := attach.Limit(e.ctx, conn)
+	if err != nil {
 		return nil, err
 	}
-	if e.ctx.Err() != nil { // its deadline has just been overwritten
-		return nil, transport.ErrClosed
+	peer, err := e.meet(conn)
+	if cause := end(); err == nil {
+		err = cause
 	}
+	if err != nil {
+		return nil, err
+	}
+	return e.link(conn, peer)
+}
+
+// meet returns the rank that has dialled.
+func (e *endpoint) meet(conn net.Conn) (int, error) {
 	if err := greet(conn, zmq4.Pair, true); err != nil {
-		return nil, err
+		return 0, err
 	}
 	m := newMessages(conn, transport.HelloMaxBytes)
 	peer, err := transport.HelloAccept(e.self, e.c.Secret, m.exchange())
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if body, _, err := m.read(); err != nil || string(body) != chosen {
-		return nil, errNotChosen
+		return 0, errNotChosen
 	}
-	return e.link(conn, peer.Rank)
+	return peer.Rank, nil
 }
 
 // allow refuses connections from another user without a secret, and to an address that the
@@ -228,28 +235,13 @@ func (e *endpoint) allow(conn net.Conn) error {
 		if len(e.c.Secret) > 0 {
 			return nil // the hello tells more
 		}
-		return sameUser(c)
+		return attach.SameUser(c, errUser)
 	case *net.TCPConn:
 		ip := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
 		if e.allowed != nil && ownNetwork(ip, e.allowed).name == "unknown" {
 			return fmt.Errorf("address %s of this host is left out by the interface filter %q", ip,
 				e.c.Interface)
 		}
-	}
-	return nil
-}
-
-func sameUser(c syscall.Conn) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	uid, err := peerUser(raw)
-	if err != nil {
-		return err
-	}
-	if own := os.Getuid(); int64(uid) != int64(own) {
-		return fmt.Errorf("%w: user %d, and this one is %d", errUser, uid, own)
 	}
 	return nil
 }
@@ -275,9 +267,7 @@ func tune(conn net.Conn, d driver) error {
 		})
 		return errors.Join(e, err)
 	}
-	if err := tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: 10 * time.Second, Interval: 2 * time.Second, Count: 5,
-	}); err != nil {
+	if err := attach.KeepAlive(tcp); err != nil {
 		return err
 	}
 	if err := raw.Control(fillBothWays); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-zeromq/zmq4"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // try goes through the stages once.
@@ -53,7 +54,7 @@ func (e *endpoint) race(ctx context.Context, peer int, all []candidate) (*link, 
 		close(results)
 		for r := range results {
 			if r.conn != nil {
-				_ = closeQuietly(r.conn) // it lost
+				_ = attach.CloseQuietly(r.conn) // it lost
 			}
 		}
 	}()
@@ -101,13 +102,8 @@ func (e *endpoint) run(ctx context.Context, peer, index int, c candidate) (r run
 		r.err = err
 		return r
 	}
-	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	r.err = e.introduce(ctx, conn, peer)
-	if !unhook() && r.err == nil {
-		r.err = context.Cause(ctx)
-	}
-	if r.err != nil {
-		_ = closeQuietly(conn) // the error that counts is there already
+	if r.err = e.introduce(ctx, conn, peer); r.err != nil {
+		_ = attach.CloseQuietly(conn) // the error that counts is there already
 		return r
 	}
 	r.conn, r.took = conn, time.Since(begin)
@@ -117,34 +113,35 @@ func (e *endpoint) run(ctx context.Context, peer, index int, c candidate) (r run
 // introduce does the dialling end of greeting and hello.
 func (e *endpoint) introduce(ctx context.Context, conn net.Conn, peer int) error {
 	if c, ok := conn.(*net.UnixConn); ok && len(e.c.Secret) == 0 {
-		if err := sameUser(c); err != nil {
+		if err := attach.SameUser(c, errUser); err != nil {
 			return err
 		}
 	}
 	if err := tune(conn, e.driver); err != nil {
 		return err
 	}
-	if err := conn.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+	end, err := attach.Limit(ctx, conn)
+	if err != nil {
 		return err
 	}
-	if ctx.Err() != nil { // its deadline has just been overwritten
-		return context.Cause(ctx)
+	err = greet(conn, zmq4.Pair, false)
+	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+		err = fmt.Errorf("no answer to the greeting in %v: %w", attach.HandshakeTime, err)
 	}
-	if err := greet(conn, zmq4.Pair, false); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
-			err = fmt.Errorf("no answer to the greeting in %v: %w", handshakeTime, err)
-		}
-		return err
+	if err == nil {
+		m := newMessages(conn, transport.HelloMaxBytes)
+		_, err = transport.HelloDial(e.self, peer, e.c.Secret, m.exchange())
 	}
-	m := newMessages(conn, transport.HelloMaxBytes)
-	_, err := transport.HelloDial(e.self, peer, e.c.Secret, m.exchange())
+	if cause := end(); err == nil {
+		err = cause
+	}
 	return err
 }
 
 // win tells the other end that this connection is the one, and makes a link of it.
 func (e *endpoint) win(r runner, peer int) (*link, error) {
 	if err := newMessages(r.conn, 0).write([]byte(chosen), false); err != nil {
-		return nil, errors.Join(err, closeQuietly(r.conn))
+		return nil, errors.Join(err, attach.CloseQuietly(r.conn))
 	}
 	l, err := e.link(r.conn, peer)
 	if err != nil {

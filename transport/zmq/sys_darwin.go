@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,18 +44,6 @@ func sendParts(fd int, parts *[3][]byte, _ *message) (int, unix.Errno) {
 	return n, errnoOf(err)
 }
 
-// namespace is the same for all processes: there are no network namespaces.
-func namespace() string { return "" }
-
-// bootID is the same for all processes of one host.
-func bootID() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-	return name
-}
-
 // listenUnix listens on a path in a directory that only this user can enter. The function removes
 // it.
 func listenUnix(name string) (net.Listener, func() error, error) {
@@ -76,21 +63,6 @@ func setUserTimeout(fd uintptr, d time.Duration) error {
 	const rxtConnDropTime = 0x80 // TCP_RXT_CONNDROPTIME of netinet/tcp.h, seconds
 	return os.NewSyscallError("setsockopt TCP_RXT_CONNDROPTIME",
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, rxtConnDropTime, max(1, int(d.Seconds()))))
-}
-
-// peerUser returns the user of the process at the other end of a Unix socket.
-func peerUser(c syscall.RawConn) (uint32, error) {
-	var cred *unix.Xucred
-	var err error
-	if e := c.Control(func(fd uintptr) {
-		cred, err = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
-	}); e != nil {
-		return 0, e
-	}
-	if err != nil {
-		return 0, os.NewSyscallError("getsockopt LOCAL_PEERCRED", err)
-	}
-	return cred.Uid, nil
 }
 
 // unsent is how many bytes a TCP connection has yet to send, or has sent, that the other end has

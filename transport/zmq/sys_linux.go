@@ -4,8 +4,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strings"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -67,25 +65,6 @@ func sendParts(fd int, parts *[3][]byte, m *message) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// namespace names the network namespace of this process, "" when it can't be told. Abstract Unix
-// sockets and loopback addresses are reached inside one only.
-func namespace() string {
-	s, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		return ""
-	}
-	return s
-}
-
-// bootID is the same for all processes of one running kernel.
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
-
 // listenUnix listens on an abstract name: it goes with the process, whatever ends it.
 func listenUnix(name string) (net.Listener, func() error, error) {
 	l, err := net.Listen("unix", "@tutti-"+name)
@@ -96,21 +75,6 @@ func listenUnix(name string) (net.Listener, func() error, error) {
 func setUserTimeout(fd uintptr, d time.Duration) error {
 	return os.NewSyscallError("setsockopt TCP_USER_TIMEOUT",
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds())))
-}
-
-// peerUser returns the user of the process at the other end of a Unix socket.
-func peerUser(c syscall.RawConn) (uint32, error) {
-	var cred *unix.Ucred
-	var err error
-	if e := c.Control(func(fd uintptr) {
-		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); e != nil {
-		return 0, e
-	}
-	if err != nil {
-		return 0, os.NewSyscallError("getsockopt SO_PEERCRED", err)
-	}
-	return cred.Uid, nil
 }
 
 // unsent is how many bytes a TCP connection has sent, or has yet to send, that the other end has

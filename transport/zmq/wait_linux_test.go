@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // parker waits for a descriptor to become readable.
@@ -95,7 +96,7 @@ func descriptors(t testing.TB, network string) [2]int {
 			t.Fatal(err)
 		}
 		for i, c := range []net.Conn{a, b} {
-			if fds[i], err = takeOver(c); err != nil {
+			if fds[i], err = attach.TakeOver(c); err != nil {
 				t.Fatal(err)
 			}
 		}
