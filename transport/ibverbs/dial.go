@@ -31,16 +31,10 @@ const (
 // second when ctx has no deadline.
 func (e *endpoint) Dial(ctx context.Context, peer int, encoded []byte) (transport.Link, error) {
 	at, l, err := e.dial(ctx, peer, encoded)
-	if err == nil {
-		return l, nil
+	if err != nil {
+		return nil, e.links.DialError(peer, at, err)
 	}
-	failure := transport.HelloLinkError(e.c.Rank, at, err)
-	failure.Peer, failure.Remedy = peer, remedy(err)
-	var hello *transport.HelloError
-	if !errors.As(err, &hello) {
-		failure.Phase = "dial"
-	}
-	return nil, failure
+	return l, nil
 }
 
 // Reaches tells, from its addresses alone, why a peer can't be reached, nil when it should be: both
@@ -96,13 +90,11 @@ func networksOf(g gid) (all []netip.Prefix) {
 }
 
 func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, *link, error) {
-	if peer < 0 || peer >= e.c.Size || peer == e.c.Rank {
-		return "no address", nil, fmt.Errorf("rank %d of %d dials rank %d", e.c.Rank, e.c.Size, peer)
+	ctx, leave, err := e.links.Enter(ctx, peer)
+	if err != nil {
+		return "no address", nil, err
 	}
-	if !e.enter() {
-		return "no address", nil, transport.ErrClosed
-	}
-	defer e.group.Done()
+	defer leave() // Close waits for it: a dial uses the device
 	there, err := decodeAddresses(encoded)
 	if err != nil {
 		return "an unknown address", nil, err
@@ -111,9 +103,6 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 	if err := e.reaches(&there); err != nil {
 		return name, nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(e.ctx, func() { cancel(transport.ErrClosed) })()
 	c, err := e.connect(ctx, &there)
 	if err != nil {
 		return name, nil, err
@@ -123,31 +112,17 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 	if err != nil {
 		return name, nil, errors.Join(err, attach.CloseQuietly(c))
 	}
-	if !e.enlist(l) {
-		return name, nil, errors.Join(transport.ErrClosed, l.drop())
+	if err := e.links.Enlist(l); err != nil {
+		return name, nil, err
 	}
 	e.log.Debug("ibverbs: connected", "link", l)
 	return name, l, nil
 }
 
-// enter has Close wait for a dial, which uses the device; false when it is too late for one.
-func (e *endpoint) enter() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.group.Add(1)
-	return true
-}
-
 // connect opens the connection: it goes through the addresses, and again.
 func (e *endpoint) connect(ctx context.Context, there *addresses) (net.Conn, error) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	_, bounded := ctx.Deadline()
-	begin := time.Now()
-	for wait := firstPause; ; wait = min(2*wait, longestPause) {
+	tries := attach.NewTries(ctx, firstPause, longestPause, patientTime)
+	for {
 		var failed []error
 		for _, ip := range there.ips {
 			dialer := net.Dialer{Timeout: connectTime}
@@ -160,16 +135,12 @@ func (e *endpoint) connect(ctx context.Context, there *addresses) (net.Conn, err
 		}
 		err := errors.Join(failed...)
 		switch {
+		case errors.Is(err, syscall.ECONNREFUSED) && tries.Again(ctx):
+			continue
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case !errors.Is(err, syscall.ECONNREFUSED), !bounded && time.Since(begin) > patientTime:
-			return nil, err
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
-		pause.Reset(wait)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-		}
+		return nil, err
 	}
 }
 

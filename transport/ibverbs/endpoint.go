@@ -18,8 +18,7 @@ import (
 )
 
 // endpoint is one rank's attachment to a port of a device. turn stands for the turn of the
-// goroutine that calls its methods, see link; mu guards what dialling and accepting goroutines
-// share with it.
+// goroutine that calls its methods, see link.
 type endpoint struct {
 	c        transport.Config
 	log      *slog.Logger
@@ -30,33 +29,19 @@ type endpoint struct {
 	encoded  []byte
 	networks []netip.Prefix // that the port is on
 	listener net.Listener
-
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	group    sync.WaitGroup // those who accept and dial
-	slots    chan struct{}
-	refusals atomic.Uint64
-	closing  atomic.Bool
-	closed   sync.Once
-	err      error // of Close
-
-	regions regions
+	regions  regions
 
 	turn    sync.Mutex
-	links   []*link
+	links   attach.Links[*link]
 	leaving []*link // closed, with sends under way
-	wake    *transport.Wakeup
 	parking *transport.Parking
 	armed   bool       // the channel will tell of the next completion
 	idle    int        // polls after each other that have found nothing
 	polling sync.Mutex // guards links that are being made against poll
 
-	mu       sync.Mutex
-	accepted []*link
-	waiting  atomic.Int32 // len(accepted)
-	dialled  []*link      // that Wait has not seen yet: who dials must not need the turn
-	last     uint32       // the id of the last link
-	table    atomic.Pointer[map[uint32]*link]
+	mu    sync.Mutex // guards the table against those who change it
+	last  uint32     // the id of the last link
+	table atomic.Pointer[map[uint32]*link]
 }
 
 var _ transport.Endpoint = (*endpoint)(nil)
@@ -91,23 +76,23 @@ func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error)
 	}
 	e := &endpoint{
 		c: c, log: c.Logger, timeout: timeoutExponent(d.retry), patience: d.patience,
-		slots: make(chan struct{}, maxHandshakes),
 	}
 	e.table.Store(&map[uint32]*link{})
-	if e.wake, err = transport.NewWakeup(); err != nil {
-		return nil, err
-	}
 	if e.device, err = openDevice(f); err != nil {
-		return nil, errors.Join(err, e.wake.Close())
+		return nil, err
 	}
 	e.regions.device = e.device
 	e.networks = networksOf(e.device.gid)
 	if err := e.listen(ctx); err != nil {
-		return nil, errors.Join(err, e.device.close(), e.wake.Close())
+		return nil, errors.Join(err, e.device.close())
+	}
+	if err := e.links.Open(attach.Endpoint[*link]{
+		Driver: "ibverbs", Config: c, Turn: &e.turn, Remedy: remedy, Drop: (*link).drop,
+	}); err != nil {
+		return nil, errors.Join(err, e.listener.Close(), e.device.close())
 	}
 	e.parking = transport.NewParking(e)
-	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.group.Go(e.accept)
+	e.links.Serve(e.listener, e.welcome)
 	return e, nil
 }
 
@@ -115,56 +100,7 @@ func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error)
 func (e *endpoint) Addresses() []byte { return slices.Clone(e.encoded) }
 
 // Accept returns a link that a peer has opened.
-func (e *endpoint) Accept() transport.Link {
-	if e.waiting.Load() == 0 {
-		return nil
-	}
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.accepted) == 0 {
-		return nil
-	}
-	l := e.accepted[0]
-	e.accepted = slices.Delete(e.accepted, 0, 1)
-	e.waiting.Store(int32(len(e.accepted)))
-	e.links = append(e.links, l)
-	return l
-}
-
-// queue hands a link over to Accept, false when the endpoint is closing.
-func (e *endpoint) queue(l *link) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.accepted = append(e.accepted, l)
-	e.waiting.Store(int32(len(e.accepted)))
-	e.wake.Ring()
-	return true
-}
-
-// enlist makes Wait look at a link that was dialled, false when the endpoint is closing.
-func (e *endpoint) enlist(l *link) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.dialled = append(e.dialled, l)
-	e.wake.Ring()
-	return true
-}
-
-// enlisted moves the links that were dialled to the others. The turn is held.
-func (e *endpoint) enlisted() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.links = append(e.links, e.dialled...)
-	e.dialled = nil
-}
+func (e *endpoint) Accept() transport.Link { return e.links.Accept() }
 
 // number gives a link to come a number, and makes room for its completions.
 func (e *endpoint) number() (uint32, error) {
@@ -200,14 +136,11 @@ func (e *endpoint) change(how func(map[uint32]*link)) {
 }
 
 // Wake ends a Wait.
-func (e *endpoint) Wake() { e.wake.Ring() }
+func (e *endpoint) Wake() { e.links.Wakeup.Ring() }
 
 // forget takes a closed link from those that Wait looks at. The turn is held.
 func (e *endpoint) forget(l *link) {
-	e.enlisted()
-	if i := slices.Index(e.links, l); i >= 0 {
-		e.links = slices.Delete(e.links, i, i+1)
-	}
+	e.links.Forget(l)
 	if l.leaving {
 		e.leaving = append(e.leaving, l)
 	}
@@ -222,28 +155,12 @@ func (e *endpoint) left(l *link) {
 
 // Close closes all links and ends all goroutines. A second call waits for the first and returns
 // the same.
-func (e *endpoint) Close() error {
-	e.closed.Do(func() { e.err = e.close() })
-	return e.err
-}
+func (e *endpoint) Close() error { return e.links.Close(e.listener.Close, e.finish) }
 
-func (e *endpoint) close() error {
-	e.mu.Lock()
-	e.closing.Store(true) // from here on nothing is queued
-	e.mu.Unlock()
-	e.cancel() // ends handshakes and dials
-	e.wake.Ring()
-	errs := []error{e.listener.Close()}
-	e.group.Wait()
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	e.enlisted()
-	e.mu.Lock()
-	unclaimed := e.accepted
-	e.accepted = nil
-	e.waiting.Store(0)
-	e.mu.Unlock()
-	for _, l := range slices.Concat(unclaimed, e.links) {
+// finish ends all links, and what they share. The turn is held.
+func (e *endpoint) finish(all []*link) error {
+	var errs []error
+	for _, l := range all {
 		errs = append(errs, l.close())
 	}
 	e.linger()
@@ -252,7 +169,7 @@ func (e *endpoint) close() error {
 	}
 	e.leaving = nil
 	e.regions.close()
-	errs = append(errs, e.device.close(), e.wake.Close())
+	errs = append(errs, e.device.close())
 	e.device.queue = nil
 	return errors.Join(errs...)
 }

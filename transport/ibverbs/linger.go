@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // lingerQuiet is how long linger waits before it says so.
@@ -35,7 +36,7 @@ func (e *endpoint) linger() {
 		if !said && time.Since(begin) >= lingerQuiet {
 			said = true
 			e.log.Warn("ibverbs: closing: what was sent is not acknowledged yet", "rank", e.c.Rank,
-				"peers", peersOf(e.leaving), "since", begin, "until", begin.Add(e.c.Linger))
+				"peers", attach.PeersOf(e.leaving), "since", begin, "until", begin.Add(e.c.Linger))
 		}
 		e.lingerPark(min(left, lingerQuiet))
 	}
@@ -56,12 +57,4 @@ func (e *endpoint) lingerPark(left time.Duration) {
 	if len(fds) > 1 {
 		_, _ = transport.Poll(fds, left) // an interrupted one is as good
 	}
-}
-
-// peersOf lists the ranks at the other ends.
-func peersOf(links []*link) (ranks []int) {
-	for _, l := range links {
-		ranks = append(ranks, l.peer)
-	}
-	return ranks
 }

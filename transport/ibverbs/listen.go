@@ -6,22 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"net"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/internal/attach"
-)
-
-const (
-	// maxHandshakes go on at once; who comes then waits in the system's queue.
-	maxHandshakes = 64
-	// refusalsLogged is how many refusals are logged one by one; from then on only the 32nd, the
-	// 64th and so on are.
-	refusalsLogged = 20
 )
 
 // listen opens the socket at which peers ask for links.
@@ -104,66 +94,6 @@ func (e *endpoint) locals() ([]netip.Addr, error) {
 	return all, nil
 }
 
-// accept takes connections until the listener is closed, and lets each say hello in a goroutine of
-// its own.
-func (e *endpoint) accept() {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case e.slots <- struct{}{}:
-		case <-e.ctx.Done():
-			return
-		}
-		c, err := e.listener.Accept()
-		if err != nil {
-			<-e.slots
-			if e.ctx.Err() != nil {
-				return
-			}
-			// As a rule too many open files: the connection stays in the system's queue.
-			e.refuse(-1, e.listener.Addr().String(), "can't take a connection", err)
-			pause.Reset(100 * time.Millisecond)
-			select {
-			case <-pause.C:
-				continue
-			case <-e.ctx.Done():
-				return
-			}
-		}
-		e.group.Go(func() {
-			defer func() { <-e.slots }()
-			e.receive(c)
-		})
-	}
-}
-
-// receive does the accepting end of a handshake, and queues the link that comes of it.
-func (e *endpoint) receive(c net.Conn) {
-	from := c.RemoteAddr().String()
-	l, err := e.welcome(c)
-	if err == nil {
-		e.log.Debug("ibverbs: accepted", "link", l)
-		if e.queue(l) {
-			return
-		}
-		err = l.drop()
-	}
-	if err != nil && e.ctx.Err() == nil {
-		failure := transport.HelloLinkError(e.c.Rank, from, err)
-		e.refuse(failure.Peer, from, "refused a connection", err)
-	}
-}
-
-func (e *endpoint) refuse(peer int, from, what string, err error) {
-	n := e.refusals.Add(1)
-	if n > refusalsLogged && bits.OnesCount64(n) != 1 {
-		return
-	}
-	e.log.Warn("ibverbs: "+what, "rank", e.c.Rank, "claimed rank", peer, "from", from, "error", err,
-		"remedy", remedy(err), "so far", n)
-}
-
 // welcome does the accepting end of hello and agreement. It owns c, whatever it returns.
 func (e *endpoint) welcome(c net.Conn) (_ *link, err error) {
 	defer func() {
@@ -171,7 +101,7 @@ func (e *endpoint) welcome(c net.Conn) (_ *link, err error) {
 			_ = attach.CloseQuietly(c) // the error that counts is there already
 		}
 	}()
-	end, err := attach.Limit(e.ctx, c)
+	end, err := attach.Limit(e.links.Context(), c)
 	if err != nil {
 		return nil, err
 	}

@@ -18,13 +18,10 @@ var _ transport.Parker = (*endpoint)(nil)
 // Prepare appends the descriptors to wait for, unless there is no need to wait. The channel is
 // armed before the last look at the completions: what comes after that look is told.
 func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
-	e.turn.Lock() // until Resume; Close rings before it asks for the turn
-	if e.closing.Load() || e.wake.Rung() {
-		e.turn.Unlock()
+	if !e.links.Hold() { // until Resume
 		return fds, false
 	}
 	first := len(fds)
-	e.enlisted()
 	e.poll()
 	quiet := !e.stirred()
 	if quiet && !e.armed {
@@ -39,7 +36,7 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 		e.turn.Unlock()
 		return fds, false
 	}
-	fds, quiet = e.wake.Prepare(fds)
+	fds, quiet = e.links.Wakeup.Prepare(fds)
 	if !quiet {
 		e.Resume(nil)
 		return fds[:first], false
@@ -47,7 +44,7 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 	fds = append(fds,
 		unix.PollFd{Fd: e.device.channelFD(), Events: unix.POLLIN},
 		unix.PollFd{Fd: e.device.asyncFD(), Events: unix.POLLIN})
-	for _, l := range e.links {
+	for _, l := range e.links.Known() {
 		if !l.ended {
 			fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
 		}
@@ -59,7 +56,7 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 // read is told once.
 func (e *endpoint) stirred() bool {
 	stirred := false
-	for _, l := range e.links {
+	for _, l := range e.links.Known() {
 		if l.news || l.in.fresh() {
 			l.news, stirred = false, true
 		}
@@ -71,10 +68,10 @@ func (e *endpoint) stirred() bool {
 func (e *endpoint) Resume(fds []unix.PollFd) {
 	defer e.turn.Unlock()
 	if len(fds) == 0 {
-		e.wake.Resume(unix.PollFd{})
+		e.links.Wakeup.Resume(unix.PollFd{})
 		return
 	}
-	e.wake.Resume(fds[0])
+	e.links.Wakeup.Resume(fds[0])
 	if fds[1].Revents != 0 {
 		e.armed = false
 		e.device.events()
@@ -83,7 +80,7 @@ func (e *endpoint) Resume(fds []unix.PollFd) {
 		e.happenings()
 	}
 	i := 3
-	for _, l := range e.links {
+	for _, l := range e.links.Known() {
 		if l.ended {
 			continue
 		}

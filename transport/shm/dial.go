@@ -28,16 +28,10 @@ const (
 // deadline, for some seconds.
 func (e *endpoint) Dial(ctx context.Context, peer int, encoded []byte) (transport.Link, error) {
 	at, l, err := e.dial(ctx, peer, encoded)
-	if err == nil {
-		return l, nil
+	if err != nil {
+		return nil, e.links.DialError(peer, at, err)
 	}
-	failure := transport.HelloLinkError(e.c.Rank, at, err)
-	failure.Peer, failure.Remedy = peer, remedy(err)
-	var hello *transport.HelloError
-	if !errors.As(err, &hello) {
-		failure.Phase = "dial"
-	}
-	return nil, failure
+	return l, nil
 }
 
 // Reaches tells, from its addresses alone, why a peer can't be reached, nil when it should be: the
@@ -58,12 +52,11 @@ func (e *endpoint) reaches(there *address) error {
 }
 
 func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, *link, error) {
-	if peer < 0 || peer >= e.c.Size || peer == e.c.Rank {
-		return "no address", nil, fmt.Errorf("rank %d of %d dials rank %d", e.c.Rank, e.c.Size, peer)
+	ctx, leave, err := e.links.Enter(ctx, peer)
+	if err != nil {
+		return "no address", nil, err
 	}
-	if e.closing.Load() {
-		return "no address", nil, transport.ErrClosed
-	}
+	defer leave()
 	there, err := decodeAddress(encoded)
 	if err != nil {
 		return "an unknown address", nil, err
@@ -71,9 +64,6 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 	if err := e.reaches(&there); err != nil {
 		return there.name, nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(e.ctx, func() { cancel(transport.ErrClosed) })()
 	c, err := e.connect(ctx, there.name)
 	if err != nil {
 		return there.name, nil, err
@@ -86,10 +76,8 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 	if err != nil {
 		return there.name, nil, err
 	}
-	if !e.enlist(l) {
-		e.turn.Lock()
-		defer e.turn.Unlock()
-		return there.name, nil, errors.Join(transport.ErrClosed, l.close())
+	if err := e.links.Enlist(l); err != nil {
+		return there.name, nil, err
 	}
 	e.log.Debug("shm: connected", "link", l)
 	return there.name, l, nil
@@ -97,26 +85,19 @@ func (e *endpoint) dial(ctx context.Context, peer int, encoded []byte) (string, 
 
 // connect opens the socket.
 func (e *endpoint) connect(ctx context.Context, name string) (*net.UnixConn, error) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	_, bounded := ctx.Deadline()
-	begin := time.Now()
-	for wait := firstPause; ; wait = min(2*wait, longestPause) {
+	tries := attach.NewTries(ctx, firstPause, longestPause, patientTime)
+	for {
 		var dialer net.Dialer
 		c, err := dialer.DialContext(ctx, "unix", name)
 		switch {
 		case err == nil:
 			return c.(*net.UnixConn), nil
+		case errors.Is(err, syscall.EAGAIN) && tries.Again(ctx):
+			continue
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case !errors.Is(err, syscall.EAGAIN), !bounded && time.Since(begin) > patientTime:
-			return nil, err
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
-		pause.Reset(wait)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-		}
+		return nil, err
 	}
 }
 

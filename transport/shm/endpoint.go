@@ -12,14 +12,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // endpoint is one rank's attachment. turn stands for the turn of the goroutine that calls its
-// methods, see link; mu guards what the accepting goroutines share with it.
+// methods, see link.
 type endpoint struct {
 	c        transport.Config
 	log      *slog.Logger
@@ -27,27 +26,10 @@ type endpoint struct {
 	at       address
 	encoded  []byte
 	listener *net.UnixListener
-
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	group    sync.WaitGroup // the goroutines that accept
-	slots    chan struct{}
-	refusals atomic.Uint64
-	closing  atomic.Bool
-	closed   sync.Once
-	err      error // of Close
-
-	regions regions
-
-	turn    sync.Mutex
-	links   []*link
-	wake    *transport.Wakeup
-	parking *transport.Parking
-
-	mu       sync.Mutex
-	accepted []*link
-	waiting  atomic.Int32 // len(accepted)
-	dialled  []*link      // that Wait has not seen yet: who dials must not need the turn
+	turn     sync.Mutex
+	links    attach.Links[*link]
+	parking  *transport.Parking
+	regions  regions
 }
 
 var (
@@ -73,7 +55,7 @@ func open(c transport.Config) (*endpoint, error) {
 		return nil, err
 	}
 	e := &endpoint{
-		c: c, log: c.Logger, stream: streamBytes(c.Size), slots: make(chan struct{}, maxHandshakes),
+		c: c, log: c.Logger, stream: streamBytes(c.Size),
 		at: address{
 			host: c.HostID, space: attach.Namespace(), name: namePrefix + strings.ToLower(rand.Text()),
 		},
@@ -82,16 +64,17 @@ func open(c transport.Config) (*endpoint, error) {
 	if e.encoded, err = e.at.encode(); err != nil {
 		return nil, err
 	}
-	if e.wake, err = transport.NewWakeup(); err != nil {
-		return nil, err
-	}
 	e.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: e.at.name, Net: "unix"})
 	if err != nil {
-		return nil, errors.Join(err, e.wake.Close())
+		return nil, err
+	}
+	if err = e.links.Open(attach.Endpoint[*link]{
+		Driver: "shm", Config: c, Turn: &e.turn, Remedy: remedy, Drop: (*link).Close,
+	}); err != nil {
+		return nil, errors.Join(err, e.listener.Close())
 	}
 	e.parking = transport.NewParking(e)
-	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.group.Go(e.accept)
+	e.links.Serve(e.listener, e.welcome)
 	e.log.Debug("shm: listening", "rank", c.Rank, "at", e.at.name)
 	return e, nil
 }
@@ -100,59 +83,10 @@ func open(c transport.Config) (*endpoint, error) {
 func (e *endpoint) Addresses() []byte { return slices.Clone(e.encoded) }
 
 // Accept returns a link that a peer has opened.
-func (e *endpoint) Accept() transport.Link {
-	if e.waiting.Load() == 0 {
-		return nil
-	}
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.accepted) == 0 {
-		return nil
-	}
-	l := e.accepted[0]
-	e.accepted = slices.Delete(e.accepted, 0, 1)
-	e.waiting.Store(int32(len(e.accepted)))
-	e.links = append(e.links, l)
-	return l
-}
-
-// queue hands a link over to Accept, false when the endpoint is closing.
-func (e *endpoint) queue(l *link) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.accepted = append(e.accepted, l)
-	e.waiting.Store(int32(len(e.accepted)))
-	e.wake.Ring()
-	return true
-}
-
-// enlist makes Wait look at a link that was dialled, false when the endpoint is closing.
-func (e *endpoint) enlist(l *link) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.dialled = append(e.dialled, l)
-	e.wake.Ring()
-	return true
-}
-
-// enlisted moves the links that were dialled to the others. The turn is held.
-func (e *endpoint) enlisted() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.links = append(e.links, e.dialled...)
-	e.dialled = nil
-}
+func (e *endpoint) Accept() transport.Link { return e.links.Accept() }
 
 // Wake ends a Wait.
-func (e *endpoint) Wake() { e.wake.Ring() }
+func (e *endpoint) Wake() { e.links.Wakeup.Ring() }
 
 // link makes a link of a socket and the segment that the two ends have agreed on. It owns both,
 // whatever it returns.
@@ -166,45 +100,20 @@ func (e *endpoint) link(c *net.UnixConn, seg segment, peer int, name string) (*l
 		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, address: name,
 		text: fmt.Sprintf("shm of %d KiB, rank %d, rank %d at %s", len(seg.mem)>>10, e.c.Rank, peer,
 			name),
-		onClose: e.forget, regions: &e.regions, log: e.log,
+		onClose: e.links.Forget, regions: &e.regions, log: e.log,
 	}), nil
-}
-
-// forget takes a closed link from those that Wait looks at. The turn is held.
-func (e *endpoint) forget(l *link) {
-	e.enlisted()
-	if i := slices.Index(e.links, l); i >= 0 {
-		e.links = slices.Delete(e.links, i, i+1)
-	}
 }
 
 // Close closes all links and ends all goroutines. A second call waits for the first and returns
 // the same.
-func (e *endpoint) Close() error {
-	e.closed.Do(func() { e.err = e.close() })
-	return e.err
-}
+func (e *endpoint) Close() error { return e.links.Close(e.listener.Close, e.finish) }
 
-func (e *endpoint) close() error {
-	e.mu.Lock()
-	e.closing.Store(true) // from here on nothing is queued
-	e.mu.Unlock()
-	e.cancel() // ends handshakes and dials
-	e.wake.Ring()
-	errs := []error{e.listener.Close()}
-	e.group.Wait()
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	e.enlisted()
-	e.mu.Lock()
-	unclaimed := e.accepted
-	e.accepted = nil
-	e.waiting.Store(0)
-	e.mu.Unlock()
-	for _, l := range slices.Concat(unclaimed, e.links) {
+// finish ends all links, and what they share. The turn is held.
+func (e *endpoint) finish(all []*link) error {
+	var errs []error
+	for _, l := range all {
 		errs = append(errs, l.close())
 	}
 	e.regions.close()
-	errs = append(errs, e.wake.Close())
 	return errors.Join(errs...)
 }

@@ -20,16 +20,13 @@ var _ transport.Parker = (*endpoint)(nil)
 
 // Prepare tells the other ends that this one is parked, and then looks once more: see bell.ring.
 func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
-	e.turn.Lock() // until Resume; Close rings before it asks for the turn
-	first := len(fds)
-	if e.closing.Load() || e.wake.Rung() {
-		e.turn.Unlock()
+	if !e.links.Hold() { // until Resume
 		return fds, false
 	}
-	e.enlisted()
-	fds, quiet := e.wake.Prepare(fds)
+	first := len(fds)
+	fds, quiet := e.links.Wakeup.Prepare(fds)
 	fresh := !quiet
-	for _, l := range e.links {
+	for _, l := range e.links.Known() {
 		l.pollAt = -1
 		if fresh = fresh || l.fresh(); fresh {
 			break
@@ -41,7 +38,7 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 		l.pollAt = len(fds) - first
 		fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
 	}
-	for _, l := range e.links {
+	for _, l := range e.links.Known() {
 		fresh = fresh || l.fresh()
 	}
 	if fresh {
@@ -59,8 +56,8 @@ func (e *endpoint) resume(fds []unix.PollFd) {
 	if len(fds) > 0 {
 		wake = fds[0]
 	}
-	e.wake.Resume(wake)
-	for _, l := range e.links {
+	e.links.Wakeup.Resume(wake)
+	for _, l := range e.links.Known() {
 		if l.pollAt < 0 {
 			continue
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 const (
@@ -84,42 +85,27 @@ func (e *endpoint) Dial(ctx context.Context, peer int, encoded []byte) (transpor
 			Phase: "dial", Rank: e.c.Rank, Peer: peer, Address: address, Err: err, Remedy: remedy(err),
 		}
 	}
-	if peer < 0 || peer >= e.c.Size || peer == e.c.Rank {
-		return nil, fail("no address",
-			fmt.Errorf("rank %d of %d dials rank %d", e.c.Rank, e.c.Size, peer))
+	ctx, leave, err := e.links.Enter(ctx, peer)
+	if err != nil {
+		return nil, fail("no address", err)
 	}
-	if e.closing.Load() {
-		return nil, fail("no address", transport.ErrClosed)
-	}
+	defer leave()
 	there, err := decodeAddresses(encoded)
 	if err != nil {
 		return nil, fail("an unknown address", err)
 	}
 	stages, left := e.candidates(there)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(e.ctx, func() { cancel(transport.ErrClosed) })()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	begin := time.Now()
-	_, bounded := ctx.Deadline()
-	for wait := firstPause; ; wait = min(2*wait, longestPause) {
+	tries := attach.NewTries(ctx, firstPause, longestPause, patientTime)
+	for {
 		l, failed := e.try(ctx, peer, stages)
 		if l != nil {
 			return l, nil
 		}
 		failed = append(failed, left...)
-		again := slices.ContainsFunc(failed, func(a Attempt) bool { return transient(a.Err) }) &&
-			(bounded || time.Since(begin) < patientTime)
-		if ctx.Err() == nil && again {
-			pause.Reset(wait)
-			select {
-			case <-pause.C:
-				continue
-			case <-ctx.Done():
-			}
+		passing := slices.ContainsFunc(failed, func(a Attempt) bool { return transient(a.Err) })
+		if !passing || !tries.Again(ctx) {
+			return nil, e.dialError(peer, failed, context.Cause(ctx))
 		}
-		return nil, e.dialError(peer, failed, context.Cause(ctx))
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
@@ -18,12 +17,11 @@ import (
 )
 
 // endpoint is one rank's attachment. turn stands for the turn of the goroutine that calls its
-// methods, see link; mu guards what the accepting goroutines share with it.
+// methods, see link.
 type endpoint struct {
 	driver    driver
 	c         transport.Config
 	log       *slog.Logger
-	refusals  refusals
 	self      transport.Identity
 	at        addresses // where peers reach this endpoint
 	encoded   []byte
@@ -31,25 +29,9 @@ type endpoint struct {
 	here      []local // all addresses of this host that the filter allows
 	listeners []net.Listener
 	cleanup   func() error // of the Unix socket
-
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	group   sync.WaitGroup // the goroutines that accept
-	slots   slots
-	closing atomic.Bool
-	closed  sync.Once
-	err     error // of Close
-
-	turn  sync.Mutex
-	links []*link
-	wake  *transport.Wakeup
-
-	parking *transport.Parking
-
-	mu       sync.Mutex
-	accepted []*link
-	waiting  atomic.Int32 // len(accepted)
-	dialled  []*link      // that Wait has not seen yet: who dials must not need the turn
+	turn      sync.Mutex
+	links     attach.Links[*link]
+	parking   *transport.Parking
 }
 
 var _ transport.Endpoint = (*endpoint)(nil)
@@ -78,19 +60,18 @@ func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error
 	if err := attach.Complete(&c); err != nil {
 		return nil, err
 	}
-	wake, err := transport.NewWakeup()
-	if err != nil {
-		return nil, err
-	}
 	e := &endpoint{
-		driver: *d, c: c, log: c.Logger, wake: wake,
+		driver: *d, c: c, log: c.Logger,
 		self: attach.Identity(&c),
 		at:   addresses{host: c.HostID, space: attach.Namespace()},
 	}
-	e.refusals.log = e.log
+	if err := e.links.Open(attach.Endpoint[*link]{
+		Driver: "zmq", Config: c, Turn: &e.turn, Remedy: remedy, Drop: (*link).Close, GiveWay: giveWay,
+	}); err != nil {
+		return nil, err
+	}
 	e.parking = transport.NewParking(e)
-	e.ctx, e.cancel = context.WithCancel(context.Background())
-	err = e.listen(ctx)
+	err := e.listen(ctx)
 	if err == nil {
 		e.encoded, err = e.at.encode()
 	}
@@ -98,7 +79,7 @@ func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error
 		return nil, errors.Join(err, e.Close())
 	}
 	for _, l := range e.listeners {
-		e.group.Go(func() { e.accept(l) })
+		e.links.Serve(l, e.welcome)
 	}
 	return e, nil
 }
@@ -107,59 +88,10 @@ func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error
 func (e *endpoint) Addresses() []byte { return slices.Clone(e.encoded) }
 
 // Accept returns a link that a peer has opened.
-func (e *endpoint) Accept() transport.Link {
-	if e.waiting.Load() == 0 {
-		return nil
-	}
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.accepted) == 0 {
-		return nil
-	}
-	l := e.accepted[0]
-	e.accepted = slices.Delete(e.accepted, 0, 1)
-	e.waiting.Store(int32(len(e.accepted)))
-	e.links = append(e.links, l)
-	return l
-}
-
-// queue hands a link over to Accept, false when the endpoint is closing.
-func (e *endpoint) queue(l *link) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.accepted = append(e.accepted, l)
-	e.waiting.Store(int32(len(e.accepted)))
-	e.wake.Ring()
-	return true
-}
-
-// enlist makes Wait look at a link that was dialled, false when the endpoint is closing.
-func (e *endpoint) enlist(l *link) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.dialled = append(e.dialled, l)
-	e.wake.Ring()
-	return true
-}
-
-// enlisted moves the links that were dialled to the others. The turn is held.
-func (e *endpoint) enlisted() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.links = append(e.links, e.dialled...)
-	e.dialled = nil
-}
+func (e *endpoint) Accept() transport.Link { return e.links.Accept() }
 
 // Wake ends a Wait.
-func (e *endpoint) Wake() { e.wake.Ring() }
+func (e *endpoint) Wake() { e.links.Wakeup.Ring() }
 
 // link makes a link of a connection that is past its hello. It owns conn, whatever it returns.
 func (e *endpoint) link(conn net.Conn, peer int) (*link, error) {
@@ -175,52 +107,32 @@ func (e *endpoint) link(conn net.Conn, peer int) (*link, error) {
 	}
 	return newLink(fd, link{
 		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, text: text,
-		address: attach.Name(remote), local: remote.Network() == "unix", onClose: e.forget,
+		address: attach.Name(remote), local: remote.Network() == "unix", onClose: e.links.Forget,
 	}), nil
-}
-
-// forget takes a closed link from those that Wait looks at. The turn is held.
-func (e *endpoint) forget(l *link) {
-	e.enlisted()
-	if i := slices.Index(e.links, l); i >= 0 {
-		e.links = slices.Delete(e.links, i, i+1)
-	}
 }
 
 // Close closes all links and ends all goroutines. A second call waits for the first and returns
 // the same.
-func (e *endpoint) Close() error {
-	e.closed.Do(func() { e.err = e.close() })
-	return e.err
-}
+func (e *endpoint) Close() error { return e.links.Close(e.stop, e.finish) }
 
-func (e *endpoint) close() error {
-	e.mu.Lock()
-	e.closing.Store(true) // from here on nothing is queued
-	e.mu.Unlock()
-	e.cancel() // ends handshakes and dials
-	e.wake.Ring()
+// stop ends the listening.
+func (e *endpoint) stop() error {
 	var errs []error
 	for _, l := range e.listeners {
 		errs = append(errs, l.Close())
 	}
-	e.group.Wait()
 	if e.cleanup != nil {
 		errs = append(errs, e.cleanup())
 	}
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	e.enlisted()
-	e.mu.Lock()
-	unclaimed := e.accepted
-	e.accepted = nil
-	e.waiting.Store(0)
-	e.mu.Unlock()
-	all := slices.Concat(unclaimed, e.links)
+	return errors.Join(errs...)
+}
+
+// finish ends all links. The turn is held.
+func (e *endpoint) finish(all []*link) error {
 	e.linger(all)
+	var errs []error
 	for _, l := range all {
 		errs = append(errs, l.close())
 	}
-	errs = append(errs, e.wake.Close())
 	return errors.Join(errs...)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // hostile are the beginnings of connections that are none of ours, and what the log says of each.
@@ -136,7 +137,7 @@ func offend(t *testing.T, e *endpoint, says []byte) {
 func TestManySilentStrangers(t *testing.T) {
 	log := newLines()
 	a, b := rank(t, TCP, 0, nil), rank(t, TCP, 1, logging(log))
-	for range maxHandshakes + 5 {
+	for range attach.MaxHandshakes + 5 {
 		c, err := connectTo(b)
 		if err != nil {
 			t.Fatal(err)
@@ -149,25 +150,6 @@ func TestManySilentStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	acceptFrom(t, b, 0)
-}
-
-func TestRefusalsAreCounted(t *testing.T) {
-	log := newLines()
-	r := refusals{log: log.logger()}
-	for range burst + 50 {
-		r.report("refused")
-	}
-	n := len(log.with("refused"))
-	if n < burst || n > burst+5 {
-		t.Errorf("%d lines", n)
-	}
-	r.mu.Lock()
-	r.credit, r.dropped = 1, 7
-	r.mu.Unlock()
-	r.report("refused")
-	if l := log.with("lines left out before=7"); len(l) != 1 {
-		t.Errorf("%q", log.with(""))
-	}
 }
 
 // TestHostileFrames: a peer that has said hello, and then speaks nonsense, breaks its own link.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
 // lingerQuiet is how long linger waits before it says so.
@@ -34,7 +35,7 @@ func (e *endpoint) linger(links []*link) {
 		if !said && len(waiting) > 0 && time.Since(begin) >= lingerQuiet {
 			said = true
 			e.log.Warn("zmq: closing: peers have yet to read what was sent to them", "rank", e.c.Rank,
-				"peers", peersOf(waiting), "since", begin, "until", begin.Add(e.c.Linger))
+				"peers", attach.PeersOf(waiting), "since", begin, "until", begin.Add(e.c.Linger))
 		}
 		left := waiting[:0]
 		fds := make([]unix.PollFd, 0, len(waiting))
@@ -53,14 +54,6 @@ func (e *endpoint) linger(links []*link) {
 		}
 		_, _ = transport.Poll(fds, lingerPause) // an interrupted one is as good
 	}
-}
-
-// peersOf lists the ranks at the other ends.
-func peersOf(links []*link) (ranks []int) {
-	for _, l := range links {
-		ranks = append(ranks, l.peer)
-	}
-	return ranks
 }
 
 // flushed hands what Send has taken to the system, ends the sending once that has all of it, and tells

@@ -21,13 +21,8 @@ import (
 	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
-// The limits of connections that have not said hello.
-const (
-	// maxHandshakes go on at once.
-	maxHandshakes = 64
-	// patience is what one may take when others wait for its place.
-	patience = time.Second
-)
+// giveWay is what a connection that has not said hello may take when others wait for its place.
+const giveWay = time.Second
 
 // chosen is the message by which a dialler says that it uses this connection, of those it has
 // opened to several addresses.
@@ -129,62 +124,10 @@ func ownNetwork(ip netip.Addr, all []local) local {
 	return local{name: "unknown", net: netip.PrefixFrom(ip, ip.BitLen())}
 }
 
-// accept takes connections until the listener is closed, and lets each say hello in a goroutine of
-// its own.
-func (e *endpoint) accept(l net.Listener) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			if e.ctx.Err() != nil {
-				return
-			}
-			// As a rule too many open files: the connection stays in the system's queue.
-			e.refusals.report("zmq: can't take a connection", "rank", e.c.Rank,
-				"at", attach.Name(l.Addr()), "error", err, "remedy", remedy(err))
-			pause.Reset(100 * time.Millisecond)
-			select {
-			case <-pause.C:
-			case <-e.ctx.Done():
-				return
-			}
-			continue
-		}
-		slot := e.slots.take(e.ctx, conn)
-		e.group.Go(func() {
-			defer e.slots.release(slot)
-			e.receive(conn)
-		})
-	}
-}
-
-// receive does the accepting end of a handshake, and queues the link that comes of it.
-func (e *endpoint) receive(conn net.Conn) {
-	remote := attach.Name(conn.RemoteAddr())
-	l, err := e.welcome(conn)
-	if err == nil {
-		e.log.Debug("zmq: accepted", "link", l)
-		if !e.queue(l) {
-			e.turn.Lock()
-			err = l.close()
-			e.turn.Unlock()
-		}
-	}
-	switch {
-	case err == nil || e.ctx.Err() != nil:
-	case errors.Is(err, errNotChosen):
-		e.log.Debug("zmq: the other end uses another connection", "rank", e.c.Rank, "from", remote)
-	default:
-		failure := transport.HelloLinkError(e.c.Rank, remote, err)
-		e.refusals.report("zmq: refused a connection", "rank", e.c.Rank, "from", remote, "error", err,
-			"claimed rank", failure.Peer, "remedy", remedy(err))
-	}
-}
-
 var errNotChosen = errors.New("the other end uses another connection")
 
-// welcome does the accepting end of greeting and hello. It owns conn, whatever it returns.
+// welcome does the accepting end of greeting and hello. It owns conn, whatever it returns: no link and
+// no error when the other end does not use it.
 func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
 	defer func() {
 		if err != nil {
@@ -197,7 +140,7 @@ func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
 	if err := tune(conn, e.driver); err != nil {
 		return nil, err
 	}
-	end, err := attach.Limit(e.ctx, conn)
+	end, err := attach.Limit(e.links.Context(), conn)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +148,12 @@ func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
 	if cause := end(); err == nil {
 		err = cause
 	}
-	if err != nil {
+	switch {
+	case err == errNotChosen:
+		e.log.Debug("zmq: the other end uses another connection", "rank", e.c.Rank, "from",
+			attach.Name(conn.RemoteAddr()))
+		return nil, attach.CloseQuietly(conn)
+	case err != nil:
 		return nil, err
 	}
 	return e.link(conn, peer)

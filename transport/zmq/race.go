@@ -27,8 +27,7 @@ func (e *endpoint) try(ctx context.Context, peer int, stages [][]candidate) (*li
 		}
 		failed = append(failed, f...)
 		if i+1 < len(stages) && len(f) > 0 && ctx.Err() == nil {
-			e.refusals.report("zmq: falling back to TCP", "rank", e.c.Rank, "peer", peer,
-				"tried", f[0].Address, "error", f[0].Err)
+			e.links.Report("falling back to TCP", "peer", peer, "tried", f[0].Address, "error", f[0].Err)
 		}
 	}
 	return nil, failed
@@ -147,10 +146,8 @@ func (e *endpoint) win(r runner, peer int) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !e.enlist(l) {
-		e.turn.Lock()
-		defer e.turn.Unlock()
-		return nil, errors.Join(transport.ErrClosed, l.close())
+	if err := e.links.Enlist(l); err != nil {
+		return nil, err
 	}
 	return l, nil
 }

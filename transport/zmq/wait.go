@@ -17,9 +17,7 @@ var _ transport.Parker = (*endpoint)(nil)
 
 // Prepare appends the descriptors to wait for, unless there is no need to wait.
 func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
-	e.turn.Lock() // until Resume; Close rings before it asks for the turn
-	if e.closing.Load() || e.wake.Rung() {
-		e.turn.Unlock()
+	if !e.links.Hold() { // until Resume
 		return fds, false
 	}
 	first := len(fds)
@@ -37,15 +35,14 @@ func (e *endpoint) Resume(fds []unix.PollFd) {
 	if len(fds) > 0 {
 		wake = fds[0]
 	}
-	e.wake.Resume(wake)
+	e.links.Wakeup.Resume(wake)
 	e.turn.Unlock()
 }
 
 // descriptors appends what to wait for, and tells whether there is no need to.
 func (e *endpoint) descriptors(fds []unix.PollFd) (_ []unix.PollFd, fresh bool) {
-	e.enlisted()
-	fds, quiet := e.wake.Prepare(fds)
-	for _, l := range e.links {
+	fds, quiet := e.links.Wakeup.Prepare(fds)
+	for _, l := range e.links.Known() {
 		if l.in.fresh() || l.out.err != nil && l.outErr == nil {
 			return fds, true
 		}
