@@ -81,7 +81,7 @@ func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error)
 	if e.device, err = openDevice(f); err != nil {
 		return nil, err
 	}
-	e.regions.device = e.device
+	e.regions.open(e.device)
 	e.networks = networksOf(e.device.gid)
 	if err := e.listen(ctx); err != nil {
 		return nil, errors.Join(err, e.device.close())
@@ -168,7 +168,7 @@ func (e *endpoint) finish(all []*link) error {
 		errs = append(errs, l.leave())
 	}
 	e.leaving = nil
-	e.regions.close()
+	e.regions.memory.Close() // nothing is under way
 	errs = append(errs, e.device.close())
 	e.device.queue = nil
 	return errors.Join(errs...)

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tutti-ml/tutti/transport/internal/alloc"
 	"github.com/tutti-ml/tutti/transport/internal/attach"
 )
 
@@ -54,10 +54,10 @@ func (e *endpoint) prepare(c net.Conn, peer int) (_ *link, err error) {
 			err = errors.Join(err, l.drop())
 		}
 	}()
-	if l.ring, err = e.device.register(lines(size+overhang), theirMemory); err != nil {
+	if l.ring, err = e.device.register(alloc.Aligned(size+overhang), theirMemory); err != nil {
 		return nil, err
 	}
-	if l.stage, err = e.device.register(lines(size+overhang), ownMemory); err != nil {
+	if l.stage, err = e.device.register(alloc.Aligned(size+overhang), ownMemory); err != nil {
 		return nil, err
 	}
 	l.queue, err = newQueuePair(e.device, sendDepth(n), receiveDepth(n), random24(), id)
@@ -68,13 +68,6 @@ func (e *endpoint) prepare(c net.Conn, peer int) (_ *link, err error) {
 		ring: l.ring.bytes, size: uint64(size), depth: uint64(n), maxPayload: e.c.MaxPayload,
 	}
 	return l, nil
-}
-
-// lines is n bytes that begin at a line's beginning.
-func lines(n int) []byte {
-	b := make([]byte, n+lineBytes-1)
-	lead := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (lineBytes - 1))
-	return b[lead : lead+n : lead+n]
 }
 
 func random24() uint32 {

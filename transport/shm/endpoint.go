@@ -29,7 +29,7 @@ type endpoint struct {
 	turn     sync.Mutex
 	links    attach.Links[*link]
 	parking  *transport.Parking
-	regions  regions
+	regions  *regions
 }
 
 var (
@@ -55,7 +55,7 @@ func open(c transport.Config) (*endpoint, error) {
 		return nil, err
 	}
 	e := &endpoint{
-		c: c, log: c.Logger, stream: streamBytes(c.Size),
+		c: c, log: c.Logger, stream: streamBytes(c.Size), regions: newRegions(),
 		at: address{
 			host: c.HostID, space: attach.Namespace(), name: namePrefix + strings.ToLower(rand.Text()),
 		},
@@ -100,7 +100,7 @@ func (e *endpoint) link(c *net.UnixConn, seg segment, peer int, name string) (*l
 		turn: &e.turn, rank: e.c.Rank, peer: peer, maxPayload: e.c.MaxPayload, address: name,
 		text: fmt.Sprintf("shm of %d KiB, rank %d, rank %d at %s", len(seg.mem)>>10, e.c.Rank, peer,
 			name),
-		onClose: e.links.Forget, regions: &e.regions, log: e.log,
+		onClose: e.links.Forget, regions: e.regions, log: e.log,
 	}), nil
 }
 
@@ -114,6 +114,6 @@ func (e *endpoint) finish(all []*link) error {
 	for _, l := range all {
 		errs = append(errs, l.close())
 	}
-	e.regions.close()
+	e.regions.Close()
 	return errors.Join(errs...)
 }

@@ -80,7 +80,7 @@ func (l *link) lend(length int, pieces [2][]byte) bool {
 // locate finds where the other end sees b, -1 when it does not.
 func (l *link) locate(b []byte) (place int, at uint64) {
 	s := &l.out
-	r, at := s.regions.find(b)
+	r, at := s.regions.Find(b)
 	if r == nil {
 		return -1, 0
 	}
@@ -121,9 +121,9 @@ func (l *link) grant(r *region) {
 	var b [offerMail]byte
 	b[0], b[1] = mailOffer, byte(place)
 	binary.NativeEndian.PutUint32(b[4:], r.number)
-	binary.NativeEndian.PutUint64(b[8:], uint64(r.bytes))
+	binary.NativeEndian.PutUint64(b[8:], uint64(r.Bytes()))
 	sent := false
-	_ = r.pass(func(fd int) error {
+	_ = r.Pass(func(fd int) error {
 		sent = l.post(b[:], fd)
 		return nil
 	})
@@ -204,7 +204,7 @@ func (s *sender) recall() {
 			if len(p) == 0 {
 				continue
 			}
-			if err := s.regions.detach(p); err != nil {
+			if err := s.regions.Detach(p); err != nil {
 				s.fail(fmt.Errorf("memory that the other end reads can't be taken back: %w", err))
 				return
 			}

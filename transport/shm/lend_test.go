@@ -8,7 +8,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -16,12 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/internal/alloc"
 )
 
 // alloc returns shared memory of an end, with a pattern.
 func (p *pair) alloc(t testing.TB, end, n int) []byte {
 	t.Helper()
-	b, err := p.regions[end].alloc(n)
+	b, err := p.regions[end].Alloc(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,16 +172,9 @@ func TestFreeGivesMemoryBack(t *testing.T) {
 	p := newPair(t, 1<<20)
 	a, b := p.ends[0], p.ends[1]
 	for range 2 * places {
-		mem := p.alloc(t, 0, regionMin)
+		mem := p.alloc(t, 0, alloc.Min)
 		p.known(t, mem)
-		r, _ := p.regions[0].find(mem)
-		base := unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -int(r.lead))
-		runtime.SetFinalizer((*byte)(base), nil)
-		p.regions[0].dissolve(r, base)
-		if mem[1] != 0 || mem[regionMin-1] != 0 {
-			t.Fatal("memory that was freed holds what it held")
-		}
-		mem[1] = 1 // it is memory all the same
+		p.regions[0].Free(mem)
 	}
 	a.announce()
 	if !b.hear() {
@@ -201,31 +194,10 @@ func TestMoreMemoryThanPlaces(t *testing.T) {
 	for lap := range 2 {
 		for i := range all {
 			if lap == 0 {
-				all[i] = p.alloc(t, 0, regionMin)
+				all[i] = p.alloc(t, 0, alloc.Min)
 			}
 			p.known(t, all[i])
 		}
-	}
-}
-
-// TestTheGarbageCollectorTakesMemoryBack: nobody has to call Free.
-func TestTheGarbageCollectorTakesMemoryBack(t *testing.T) {
-	p := newPair(t, 1<<20)
-	g := p.regions[0]
-	mem := p.alloc(t, 0, 1<<20)
-	keep := mem[5000:6000]
-	mem = nil
-	for range 5 {
-		runtime.GC()
-	}
-	want := 5000*7 + 5000>>8
-	if keep[0] != byte(want) || g.list.Load() == nil {
-		t.Fatal("memory that is in use was taken back")
-	}
-	runtime.KeepAlive(keep)
-	for g.list.Load() != nil { // finalizers run at their own pace
-		runtime.GC()
-		runtime.Gosched()
 	}
 }
 
@@ -340,7 +312,7 @@ func TestHostileMail(t *testing.T) {
 		return b
 	}
 	sealed := func(t *testing.T) int {
-		fd, err := createFile("test", 8192)
+		fd, err := alloc.CreateFile("test", 8192)
 		if err != nil {
 			t.Fatal(err)
 		}

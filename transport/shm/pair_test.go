@@ -38,7 +38,7 @@ func newPair(t testing.TB, maxPayload int) *pair {
 	}
 	p := &pair{}
 	for i, m := range [][]byte{mem, again} {
-		p.regions[i] = &regions{}
+		p.regions[i] = newRegions()
 		p.ends[i] = newLink(fds[i], view(m, streamMin, i), link{
 			turn: &p.turn, rank: i, peer: 1 - i, maxPayload: maxPayload, address: "a pair",
 			regions: p.regions[i], log: slog.New(slog.DiscardHandler),
