@@ -44,7 +44,8 @@ var mayImport = map[string][]string{
 		"transport/drivers",
 		"transport/inproc", // Local, and a rank that is alone
 	},
-	"regtable": nil,
+	"regtable":           nil,
+	"internal/netnstest": nil, // for tests
 	"proxy": {
 		"transport", "rendezvous", "regtable",
 		"transport/drivers",

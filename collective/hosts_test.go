@@ -7,91 +7,25 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"testing"
 
+	"github.com/tutti-ml/tutti/internal/netnstest"
 	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
 )
 
 func init() { programs["hosts"] = hostsProgram }
 
-// hosts are two network namespaces joined by a pair of network cards.
-type hosts struct {
-	t       *testing.T
-	names   [2]string
-	cards   [2]string
-	address string // of the first
-}
-
-// newHosts makes two hosts, which takes root and iproute2. TUTTI_REQUIRE_NETNS=1 makes it a failure
-// when that can't be done.
-func newHosts(t *testing.T) *hosts {
+// startOn runs the ranks of a job, equally many of them on each host, the first ones on the first.
+func startOn(t *testing.T, h *netnstest.Hosts, each int, program, argument string) []*process {
 	t.Helper()
-	// Names differ between tests that run side by side; a card's has 15 bytes at most.
-	id := os.Getpid()
-	h := &hosts{
-		t: t, names: [2]string{fmt.Sprint("tuttiC", id), fmt.Sprint("tuttiD", id)},
-		cards:   [2]string{fmt.Sprint("tcA", id), fmt.Sprint("tcB", id)},
-		address: fmt.Sprintf("10.%d.%d.1", id/256%256, id%256),
-	}
-	for _, name := range h.names {
-		out, err := exec.Command("ip", "netns", "add", name).CombinedOutput()
-		switch {
-		case err == nil:
-		case os.Getenv("TUTTI_REQUIRE_NETNS") == "1":
-			t.Fatalf("TUTTI_REQUIRE_NETNS=1, but there are no network namespaces: %v: %s", err, out)
-		default:
-			t.Skipf("no network namespaces, which take root and iproute2: %v: %s", err, out)
-		}
-		t.Cleanup(func() { h.ip("netns", "del", name) })
-	}
-	h.ip("link", "add", h.cards[0], "netns", h.names[0], "type", "veth", "peer", "name", h.cards[1],
-		"netns", h.names[1])
-	for i, name := range h.names {
-		h.ip("-n", name, "link", "set", "lo", "up")
-		h.ip("-n", name, "address", "add",
-			fmt.Sprintf("10.%d.%d.%d/24", id/256%256, id%256, i+1), "dev", h.cards[i])
-		h.ip("-n", name, "link", "set", h.cards[i], "up")
-	}
-	return h
-}
-
-func (h *hosts) ip(arguments ...string) string {
-	h.t.Helper()
-	out, err := exec.Command("ip", arguments...).CombinedOutput()
-	if err != nil {
-		h.t.Fatalf("ip %v: %v: %s", arguments, err, out)
-	}
-	return string(out)
-}
-
-// sent is how many bytes the cards of both hosts have sent, headers included as the card counts
-// them: one for each packet that it is handed, which may be cut into smaller ones later.
-func (h *hosts) sent() (bytes [2]int) {
-	h.t.Helper()
-	for i := range bytes {
-		text := h.ip("netns", "exec", h.names[i], "cat",
-			"/sys/class/net/"+h.cards[i]+"/statistics/tx_bytes")
-		n, err := strconv.Atoi(strings.TrimSpace(text))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		bytes[i] = n
-	}
-	return bytes
-}
-
-// start runs the ranks of a job, equally many of them on each host, the first ones on the first.
-func (h *hosts) start(each int, program, argument string) []*process {
-	h.t.Helper()
 	all := make([]*process, 2*each)
 	for rank := range all {
-		name := h.names[rank/each]
-		all[rank] = startRank(h.t, rank, exec.Command("ip", "netns", "exec", name, os.Args[0]),
+		line := append(h.On(rank/each), os.Args[0])
+		all[rank] = startRank(t, rank, exec.Command(line[0], line[1:]...),
 			programVariable+"="+program, argumentVariable+"="+argument, "TUTTI_DRIVER=",
-			"TUTTI_HOST_ID="+name, "TUTTI_SECRET=secret", "MASTER_ADDR="+h.address, "MASTER_PORT=29500",
+			"TUTTI_HOST_ID="+h.Names[rank/each], "TUTTI_SECRET=secret",
+			"MASTER_ADDR="+h.Addresses[0], "MASTER_PORT=29500",
 			fmt.Sprint("RANK=", rank), fmt.Sprint("WORLD_SIZE=", len(all)))
 	}
 	return all
@@ -176,8 +110,8 @@ func TestBytesBetweenHosts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHosts(t)
-	ranks := h.start(each, "hosts", string(argument))
+	h := netnstest.New(t)
+	ranks := startOn(t, h, each, "hosts", string(argument))
 	step := func() {
 		for _, p := range ranks {
 			read[int](p)
@@ -192,12 +126,12 @@ func TestBytesBetweenHosts(t *testing.T) {
 		step()
 		release()
 		step()
-		before := h.sent()
+		before := h.Sent()
 		for range wireCalls {
 			release()
 			step()
 		}
-		after := h.sent()
+		after := h.Sent()
 		release()
 		most := float64(max(after[0]-before[0], after[1]-before[1])) / wireCalls
 		bound := test.vectors * 4 * count
