@@ -17,11 +17,12 @@ type Hosts struct {
 	cards     [2]string
 }
 
-// New makes two hosts, which takes root and iproute2; one test of a process has some at a time. Where it
-// can't be done the test is skipped, or with TUTTI_REQUIRE_NETNS=1 fails.
+// New makes two hosts, which takes root and iproute2; one test of a process has some at a time.
+// Where it can't be done the test is skipped, or with TUTTI_REQUIRE_NETNS=1 fails.
 func New(t *testing.T) *Hosts {
 	t.Helper()
-	// Names differ between the processes of tests that run side by side; a card's has 15 bytes at most.
+	// Names differ between the processes of tests that run side by side; a card's has 15 bytes at
+	// most.
 	id := os.Getpid()
 	h := &Hosts{t: t}
 	for i := range h.Names {

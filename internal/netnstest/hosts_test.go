@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestHosts: each has its address, alone, on a card that hears of the cable, and what runs there runs there.
+// TestHosts: each has its address, alone, on a card that hears of the cable, and what runs there
+// runs there.
 func TestHosts(t *testing.T) {
 	var names [2]string
 	t.Run("two", func(t *testing.T) {

@@ -69,5 +69,6 @@
 // All links of an endpoint share one completion queue, which grows with them. Whoever waits polls
 // it for all links; Wait parks on its completion channel, in the same poll(2) as everything else.
 //
-// It imports transport, libibverbs and golang.org/x/sys. Nothing of a frame's meaning enters it.
+// It imports transport, what drivers share (transport/internal), libibverbs and golang.org/x/sys.
+// Nothing of a frame's meaning enters it.
 package ibverbs

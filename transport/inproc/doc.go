@@ -19,7 +19,7 @@
 // ranks give the same deliveries at the same times. Frames of one direction never overtake each
 // other; those of different links do.
 //
-// It imports the standard library and package transport. No socket, no file, no goroutine of its
-// own (the clock's apart, while a delivery is due), and no knowledge of what frames mean ever
-// enters it.
+// It imports the standard library, package transport and what drivers share (transport/internal). No
+// socket, no file, no goroutine of its own (the clock's apart, while a delivery is due), and no
+// knowledge of what frames mean ever enters it.
 package inproc

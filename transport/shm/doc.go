@@ -69,6 +69,7 @@
 //   - All memory of a link is there when the link is: there is one error, at Dial, when it is short.
 //     Memory of Alloc that the other end can't map is copied, and the log says so.
 //
-// It imports transport and golang.org/x/sys/unix. Communicators, collectives and how ranks find
-// each other never enter it. It works on Linux; elsewhere Open fails.
+// It imports transport, what drivers share (transport/internal) and golang.org/x/sys/unix.
+// Communicators, collectives and how ranks find each other never enter it. It works on Linux;
+// elsewhere Open fails.
 package shm

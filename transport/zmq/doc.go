@@ -31,6 +31,7 @@
 // socket must belong to the same user. With a secret, both ends prove that they know it before the
 // link exists; the bytes that follow are not encrypted.
 //
-// It imports transport, go-zeromq/zmq4 and golang.org/x/sys/unix. Communicators, collectives and
-// how ranks find each other never enter it. It works on Linux and Darwin; elsewhere Open fails.
+// It imports transport, what drivers share (transport/internal), go-zeromq/zmq4 and
+// golang.org/x/sys/unix. Communicators, collectives and how ranks find each other never enter it. It
+// works on Linux and Darwin; elsewhere Open fails.
 package zmq

@@ -126,8 +126,8 @@ func ownNetwork(ip netip.Addr, all []local) local {
 
 var errNotChosen = errors.New("the other end uses another connection")
 
-// welcome does the accepting end of greeting and hello. It owns conn, whatever it returns: no link and
-// no error when the other end does not use it.
+// welcome does the accepting end of greeting and hello. It owns conn, whatever it returns: no link
+// and no error when the other end does not use it.
 func (e *endpoint) welcome(conn net.Conn) (_ *link, err error) {
 	defer func() {
 		if err != nil {

@@ -16,9 +16,9 @@ import (
 // would be killed by the system.
 const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 
-// CreateFile makes a file without a name, which goes with the last process that has it, whatever ends
-// that. All of it is there from the start, so that none can be found missing later, and no page has
-// to be made on the way of a frame. The name is for who looks at /proc.
+// CreateFile makes a file without a name, which goes with the last process that has it, whatever
+// ends that. All of it is there from the start, so that none can be found missing later, and no
+// page has to be made on the way of a frame. The name is for who looks at /proc.
 func CreateFile(name string, bytes int) (fd int, err error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err = unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
@@ -58,9 +58,9 @@ func fallocate(fd int, bytes int64) error {
 	}
 }
 
-// mapOver puts a file, from at on, in the place of b, whole pages. It makes the call itself: the one of
-// package unix turns the address that comes back into a pointer, which the race detector's checks of
-// pointers take for one made of nothing.
+// mapOver puts a file, from at on, in the place of b, whole pages. It makes the call itself: the
+// one of package unix turns the address that comes back into a pointer, which the race detector's
+// checks of pointers take for one made of nothing.
 func mapOver(fd int, at int64, b []byte, flags int) error {
 	if flags&unix.MAP_SHARED != 0 {
 		flags |= unix.MAP_POPULATE
@@ -74,9 +74,9 @@ func mapOver(fd int, at int64, b []byte, flags int) error {
 	return nil
 }
 
-// restore puts ordinary memory in the place of b, which is in the heap object at base. A file must not
-// stay there when the object goes: what the runtime does with pages that it has no use for, only
-// ordinary ones stand. A heap that such pages came back to was broken after some collections.
+// restore puts ordinary memory in the place of b, which is in the heap object at base. A file must
+// not stay there when the object goes: a heap that such pages had come back to was found broken by
+// the runtime after some collections.
 func restore(base unsafe.Pointer, b []byte) {
 	if mapOver(-1, 0, b, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS) == nil {
 		return

@@ -26,8 +26,8 @@ const (
 // madvCollapse is MADV_COLLAPSE (Linux 6.1).
 const madvCollapse = 25
 
-// Memory is the memory of one endpoint. T is what its driver has of a region. All methods may be called
-// by any goroutine.
+// Memory is the memory of one endpoint. T is what its driver has of a region. All methods may be
+// called by any goroutine.
 type Memory[T any] struct {
 	Name string // of the files
 	What string // the memory is, for errors
@@ -50,8 +50,8 @@ type stretch[T any] struct {
 	own    T
 }
 
-// Find returns what the driver has of b's region, and where in the region's file b lies; nothing when b
-// is not in one stretch.
+// Find returns what the driver has of b's region, and where in the region's file b lies; nothing
+// when b is not in one stretch.
 func (g *Memory[T]) Find(b []byte) (own T, at uint64) {
 	if s := g.find(b); s != nil {
 		return s.own, uint64(address(b) - s.lo + s.at)

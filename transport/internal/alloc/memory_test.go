@@ -260,7 +260,8 @@ func TestDetach(t *testing.T) {
 	}
 }
 
-// TestCloseEndsAllRegions, those too that Detach has left nothing of, and each once. The memory stays.
+// TestCloseEndsAllRegions, those too that Detach has left nothing of, and each once. The memory
+// stays.
 func TestCloseEndsAllRegions(t *testing.T) {
 	d := newDriver(t)
 	a, b, c := d.alloc(t, Min), d.alloc(t, Min), d.alloc(t, Min)

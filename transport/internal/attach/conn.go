@@ -35,8 +35,8 @@ func Limit(ctx context.Context, conn net.Conn) (end func() error, err error) {
 	}, nil
 }
 
-// TakeOver duplicates the descriptor of conn, which it closes, and so takes the connection away from
-// Go's network poller.
+// TakeOver duplicates the descriptor of conn, which it closes, and so takes the connection away
+// from Go's network poller.
 func TakeOver(conn net.Conn) (fd int, err error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -64,8 +64,8 @@ func CloseQuietly(conn net.Conn) error {
 	return nil
 }
 
-// KeepAlive has the system look whether the other host is there, so that a silent one is found out in
-// 20 seconds.
+// KeepAlive has the system look whether the other host is there, so that a silent one is found out
+// in 20 seconds.
 func KeepAlive(conn *net.TCPConn) error {
 	return conn.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 2 * time.Second, Count: 5,
@@ -80,8 +80,8 @@ func Name(a net.Addr) string {
 	return "an unnamed socket"
 }
 
-// SameUser returns an error that wraps other when the process at the other end of a Unix socket is not
-// this user's.
+// SameUser returns an error that wraps other when the process at the other end of a Unix socket is
+// not this user's.
 func SameUser(c syscall.Conn, other error) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -24,7 +24,8 @@ type Link interface {
 type Endpoint[L Link] struct {
 	Driver string           // begins the lines of the log
 	Config transport.Config // after Complete
-	// Turn stands for the turn of the goroutine that calls the methods of the endpoint and its links.
+	// Turn stands for the turn of the goroutine that calls the methods of the endpoint and its
+	// links.
 	Turn *sync.Mutex
 	// Remedy says what a person can do about an error, "" when nothing is known.
 	Remedy func(error) string
@@ -109,7 +110,9 @@ func (s *Links[L]) queue(l L) error {
 
 // Enter begins a dial to a peer, for which Close waits until it calls leave. The context ends with
 // ctx, and with the endpoint: then its cause is transport.ErrClosed.
-func (s *Links[L]) Enter(ctx context.Context, peer int) (_ context.Context, leave func(), err error) {
+func (s *Links[L]) Enter(
+	ctx context.Context, peer int,
+) (_ context.Context, leave func(), err error) {
 	if c := &s.of.Config; peer < 0 || peer >= c.Size || peer == c.Rank {
 		return nil, nil, fmt.Errorf("rank %d of %d dials rank %d", c.Rank, c.Size, peer)
 	}
@@ -184,9 +187,9 @@ func (s *Links[L]) Forget(l L) {
 	}
 }
 
-// Close ends all goroutines and dials, and then has last end all links, with what they need; last has
-// the turn. Before that stop ends what Serve takes connections from. A second call waits for the first
-// and returns the same.
+// Close ends all goroutines and dials, and then has last end all links, with what they need; last
+// has the turn. Before that stop ends what Serve takes connections from. A second call waits for
+// the first and returns the same.
 func (s *Links[L]) Close(stop func() error, last func(all []L) error) error {
 	s.closed.Do(func() { s.err = s.close(stop, last) })
 	return s.err

@@ -116,7 +116,8 @@ func TestAcceptHandsLinksOver(t *testing.T) {
 	}
 }
 
-// TestDialsNeedNoTurn: while another goroutine has it, a dial ends, and the next Wait sees its link.
+// TestDialsNeedNoTurn: while another goroutine has it, a dial ends, and the next Wait sees its
+// link.
 func TestDialsNeedNoTurn(t *testing.T) {
 	e := open(t)
 	e.turn.Lock()

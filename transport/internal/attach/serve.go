@@ -19,8 +19,8 @@ const MaxHandshakes = 64
 const acceptPause = 100 * time.Millisecond
 
 // Serve takes the connections that come from there until the endpoint closes. Each says hello in a
-// goroutine of its own, by welcome, which owns it and makes the link that Accept returns; one without
-// link and error is another matter.
+// goroutine of its own, by welcome, which owns it and makes the link that Accept returns; one
+// without link and error is another matter.
 func (s *Links[L]) Serve(from net.Listener, welcome func(net.Conn) (L, error)) {
 	s.group.Go(func() { s.serve(from, welcome) })
 }

@@ -112,8 +112,8 @@ func TestServe(t *testing.T) {
 		}{
 			{"y", true, ""},
 			{"n", false, ""},
-			{"x", false, "test: refused a connection rank=0 at=pipe from=pipe error=an odd byte claimed rank=-1 " +
-				"remedy=try again"},
+			{"x", false, "test: refused a connection rank=0 at=pipe from=pipe error=an odd byte " +
+				"claimed rank=-1 remedy=try again"},
 		} {
 			if _, err := r.door.connect().Write([]byte(c.says)); err != nil {
 				t.Fatal(err)

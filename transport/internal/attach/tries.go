@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Tries paces a dial that is tried again: after a pause, then after twice as long each time, up to the
-// longest one.
+// Tries paces a dial that is tried again: after a pause, then after twice as long each time, up to
+// the longest one.
 type Tries struct {
 	pause, longest time.Duration
 	until          time.Time // zero: until the context ends
