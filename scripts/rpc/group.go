@@ -22,6 +22,7 @@ const componentCommand = "component"
 type group struct {
 	processes []*process // the master is the first
 	joined    time.Duration
+	cost      time.Duration // processor time of all processes until all were connected
 	server    *rendezvous.Server
 	dir       string // of the Unix sockets
 }
@@ -98,6 +99,10 @@ func startGroup(ctx context.Context, o *options, engine string, workers int) (_ 
 
 // join tells all to connect, and waits until they are.
 func (g *group) join(begun begin) error {
+	before, err := g.spent()
+	if err != nil {
+		return err
+	}
 	started := time.Now().UnixNano()
 	for _, p := range g.processes {
 		if err := p.enc.Encode(begun); err != nil {
@@ -111,7 +116,9 @@ func (g *group) join(begun begin) error {
 		}
 		g.joined = max(g.joined, time.Duration(j.At-started))
 	}
-	return nil
+	after, err := g.spent()
+	g.cost = after - before
+	return err
 }
 
 // measure makes the master do an experiment.

@@ -85,7 +85,7 @@ func (r *results) round(ctx context.Context, round, workers int, list []experime
 			return fmt.Errorf("%s: %w", o.engines[i], err)
 		}
 		if workers == 4 && slices.Contains(o.cases, "join") {
-			seconds := value{rate: groups[i].joined.Seconds()}
+			seconds := value{groups[i].joined.Seconds(), groups[i].cost}
 			if err := r.add(round, o.engines[i], experiment{Pattern: "join"}, seconds); err != nil {
 				return err
 			}

@@ -30,7 +30,8 @@ func (r *results) add(round int, engine string, x experiment, v value) error {
 			Round int     `json:"round"`
 			Value float64 `json:"value"`
 			Unit  string  `json:"unit"`
-			// Cost is the processor time of all processes for one round trip, in microseconds.
+			// Cost is the processor time of all components for one round trip, or to join, in
+			// microseconds.
 			Cost float64 `json:"cost_us,omitempty"`
 			MARO float64 `json:"maro,omitempty"`
 		}{engine, x, round, v.rate, unit(x), microseconds(v), ofMARO(x)})
@@ -110,7 +111,7 @@ func (r *results) table() error {
 	if err := r.section(true, rate); err != nil {
 		return err
 	}
-	fmt.Fprint(r.out, "\nprocessor time of all processes for one round trip, microseconds\n")
+	fmt.Fprint(r.out, "\nprocessor time of all processes for one round trip, or to join, microseconds\n")
 	return r.section(false, microseconds)
 }
 
@@ -132,9 +133,7 @@ func (r *results) section(rates bool, of func(value) float64) error {
 	}
 	fmt.Fprintln(w, strings.Join(titles, "\t")+"\t")
 	for _, x := range r.order {
-		if rates || x.Pattern != "join" {
-			fmt.Fprintln(w, strings.Join(r.row(x, rates, of), "\t")+"\t")
-		}
+		fmt.Fprintln(w, strings.Join(r.row(x, rates, of), "\t")+"\t")
 	}
 	return w.Flush()
 }
@@ -144,7 +143,10 @@ func (r *results) row(x experiment, rates bool, of func(value) float64) []string
 	cells := []string{x.name()}
 	scale, small := 1.0, !rates
 	if x.Pattern == "join" {
-		scale, small = 1000, true
+		small = true
+		if rates {
+			scale = 1000
+		}
 	}
 	for _, e := range r.options.engines {
 		cells = append(cells, formatValue(scale*medianOf(values[e], of)))
