@@ -191,7 +191,11 @@ func (e *endpoint) route(p netip.Prefix) (string, bool) {
 	if p.Addr().IsLoopback() {
 		return "same host", true
 	}
-	for _, l := range e.here {
+	all, err := e.locals()
+	if err != nil {
+		return "by an unknown way: " + err.Error(), false
+	}
+	for _, l := range allowed(e.filter, all) {
 		if l.net.Masked() == p.Masked() || l.net.Contains(p.Addr()) {
 			return "same network as " + l.name, true
 		}

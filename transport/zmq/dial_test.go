@@ -297,16 +297,19 @@ func TestWhereToListen(t *testing.T) {
 	} {
 		e := &endpoint{c: transport.Config{Listen: c.listen, Secret: []byte(c.secret)}}
 		e.log = attach.Logger(nil)
-		f, err := transport.ParseFilter(c.filter)
-		if err != nil {
+		var err error
+		if e.filter, err = transport.ParseFilter(c.filter); err != nil {
 			t.Fatal(err)
 		}
-		for _, l := range sampleLocals() {
-			if f.Allows(l.net.Addr(), l.name) {
-				e.here = append(e.here, l)
-			}
+		listed := false
+		e.locals = func() ([]local, error) {
+			listed = true
+			return sampleLocals(), nil
 		}
-		bound, offered, err := e.whereToListen(f, sampleLocals())
+		bound, offered, err := e.whereToListen()
+		if listed && c.secret == "" {
+			t.Errorf("%+v: the interfaces were listed, for loopback", c)
+		}
 		var names []string
 		for _, o := range offered {
 			names = append(names, o.net.Addr().String())
@@ -376,7 +379,8 @@ func TestInterfaceFilterAtAccept(t *testing.T) {
 }
 
 func TestCandidatesOrder(t *testing.T) {
-	e := &endpoint{here: sampleLocals(), at: addresses{host: "h", space: "n"}}
+	listed := func() ([]local, error) { return sampleLocals(), nil }
+	e := &endpoint{locals: listed, at: addresses{host: "h", space: "n"}}
 	there := &addresses{host: "other", space: "n", unix: "@x", port: 5}
 	for _, s := range []string{"172.30.0.1/16", "192.168.9.9/16", "127.0.0.1/32", "10.0.0.9/24"} {
 		there.tcp = append(there.tcp, netip.MustParsePrefix(s))

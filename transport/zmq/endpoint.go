@@ -26,7 +26,8 @@ type endpoint struct {
 	at        addresses // where peers reach this endpoint
 	encoded   []byte
 	allowed   []local // addresses at which TCP connections are taken; nil: all
-	here      []local // all addresses of this host that the filter allows
+	filter    transport.Filter
+	locals    func() ([]local, error) // lists this host's addresses once, when they are needed
 	listeners []net.Listener
 	cleanup   func() error // of the Unix socket
 	turn      sync.Mutex
@@ -63,7 +64,7 @@ func (d *driver) open(ctx context.Context, c transport.Config) (*endpoint, error
 	e := &endpoint{
 		driver: *d, c: c, log: c.Logger,
 		self: attach.Identity(&c),
-		at:   addresses{host: c.HostID, space: attach.Namespace()},
+		at:   addresses{host: c.HostID, space: attach.Namespace()}, locals: sync.OnceValues(locals),
 	}
 	if err := e.links.Open(attach.Endpoint[*link]{
 		Driver: "zmq", Config: c, Turn: &e.turn, Remedy: remedy, Drop: (*link).Close, GiveWay: giveWay,

@@ -60,15 +60,20 @@ func (l local) inner() bool {
 	return slices.ContainsFunc(inner, func(s string) bool { return strings.HasPrefix(l.name, s) })
 }
 
+// allowed returns those of all that the filter allows.
+func allowed(f transport.Filter, all []local) (some []local) {
+	for _, l := range all {
+		if f.Allows(l.net.Addr(), l.name) {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
 // choose returns those of all that a peer is offered: what the filter allows, without loopback and
 // interfaces that lead nowhere as long as there are others and the filter names none of them.
 func choose(f transport.Filter, all []local) ([]local, error) {
-	var allowed []local
-	for _, l := range all {
-		if f.Allows(l.net.Addr(), l.name) {
-			allowed = append(allowed, l)
-		}
-	}
+	allowed := allowed(f, all)
 	if len(allowed) == 0 {
 		return nil, fmt.Errorf("the interface filter %q leaves nothing of %v", f, all)
 	}

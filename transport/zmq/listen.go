@@ -43,21 +43,11 @@ func (e *endpoint) listen(ctx context.Context) error {
 	return e.listenTCP(ctx)
 }
 
-func (e *endpoint) listenTCP(ctx context.Context) error {
-	f, err := transport.ParseFilter(e.c.Interface)
-	if err != nil {
+func (e *endpoint) listenTCP(ctx context.Context) (err error) {
+	if e.filter, err = transport.ParseFilter(e.c.Interface); err != nil {
 		return err
 	}
-	all, err := locals()
-	if err != nil {
-		return err
-	}
-	for _, l := range all {
-		if f.Allows(l.net.Addr(), l.name) {
-			e.here = append(e.here, l)
-		}
-	}
-	host, offered, err := e.whereToListen(f, all)
+	host, offered, err := e.whereToListen()
 	if err != nil {
 		return err
 	}
@@ -83,7 +73,7 @@ func (e *endpoint) listenTCP(ctx context.Context) error {
 }
 
 // whereToListen returns the address to bind and those to offer to peers.
-func (e *endpoint) whereToListen(f transport.Filter, all []local) (string, []local, error) {
+func (e *endpoint) whereToListen() (string, []local, error) {
 	ip, port, replaced, err := e.c.ListenAddress()
 	if err != nil {
 		return "", nil, err
@@ -96,18 +86,22 @@ func (e *endpoint) whereToListen(f transport.Filter, all []local) (string, []loc
 	if len(e.c.Secret) == 0 {
 		return bound, []local{{name: "loopback", net: netip.PrefixFrom(ip, ip.BitLen())}}, nil
 	}
+	all, err := e.locals()
+	if err != nil {
+		return "", nil, err
+	}
 	if ip.IsValid() && !ip.IsUnspecified() {
 		return bound, []local{ownNetwork(ip, all)}, nil
 	}
-	offered, err := choose(f, all)
+	offered, err := choose(e.filter, all)
 	if err != nil {
 		return "", nil, err
 	}
 	if !ip.IsValid() {
 		bound = net.JoinHostPort("", port)
 	}
-	if !f.Empty() {
-		if e.allowed = e.here; len(e.allowed) == 1 {
+	if !e.filter.Empty() {
+		if e.allowed = allowed(e.filter, all); len(e.allowed) == 1 {
 			bound = net.JoinHostPort(e.allowed[0].net.Addr().String(), port)
 		}
 	}
