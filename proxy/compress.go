@@ -115,26 +115,26 @@ const (
 const zstdWindow = 1 << 20
 
 // compressor compresses and decompresses bodies. It has no goroutine and needs no closing. Its
-// methods may be called concurrently; zstd then takes turns.
+// methods may be called concurrently; zstd then takes turns. Zstd is made ready when it is first
+// used: its tables would take a tenth of the time of a Join, and many programs never need them.
 type compressor struct {
-	encoder *zstd.Encoder
-	decoder *zstd.Decoder
+	encoder func() (*zstd.Encoder, error)
+	decoder func() (*zstd.Decoder, error)
 	scratch sync.Pool // *[]byte: room for the worst case, of which little is kept
 }
 
-func newCompressor() (*compressor, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
-		zstd.WithEncoderCRC(false)) // the frames of the transport have their own
-	if err != nil {
-		return nil, &BodyError{Op: "compress", Kind: "zstd", Err: err}
+func newCompressor() *compressor {
+	return &compressor{
+		encoder: sync.OnceValues(func() (*zstd.Encoder, error) {
+			return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1),
+				zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
+				zstd.WithEncoderCRC(false)) // the frames of the transport have their own
+		}),
+		decoder: sync.OnceValues(func() (*zstd.Decoder, error) {
+			return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+				zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecodeAllCapLimit(true))
+		}),
 	}
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecodeAllCapLimit(true))
-	if err != nil {
-		return nil, &BodyError{Op: "decompress", Kind: "zstd", Err: err}
-	}
-	return &compressor{encoder: encoder, decoder: decoder}, nil
 }
 
 // compress returns data in the shape in which it travels best, to a peer of another host or of
@@ -159,7 +159,11 @@ func (c *compressor) compress(
 	if kind == compressedS2 {
 		out = s2.Encode((*scratch)[:cap(*scratch)], data)
 	} else {
-		out = c.encoder.EncodeAll(data, (*scratch)[:0])
+		encoder, err := c.encoder()
+		if err != nil { // only its options, which are constants, can be wrong
+			return compressedNot, data
+		}
+		out = encoder.EncodeAll(data, (*scratch)[:0])
 	}
 	if !saves(minSaving, len(out), len(data)) {
 		return compressedNot, data
@@ -218,8 +222,12 @@ func (c *compressor) muchBetter(data []byte) bool {
 	if fast < 0 {
 		fast = zstdTrial
 	}
+	encoder, err := c.encoder()
+	if err != nil {
+		return false
+	}
 	var room [zstdTrial + 64]byte
-	thorough := len(c.encoder.EncodeAll(middle, room[:0]))
+	thorough := len(encoder.EncodeAll(middle, room[:0]))
 	return fast-thorough > zstdTrial/autoSaving
 }
 
@@ -278,7 +286,11 @@ func (c *compressor) decodeZstd(data []byte, claimed int) ([]byte, error) {
 	if claimed > 8*zstdBlock {
 		room += zstdBlock // a block too many is found after it is written: do not grow for it
 	}
-	out, err := c.decoder.DecodeAll(data, make([]byte, 0, room))
+	decoder, err := c.decoder()
+	if err != nil {
+		return nil, err
+	}
+	out, err := decoder.DecodeAll(data, make([]byte, 0, room))
 	if err != nil {
 		return nil, err
 	}

@@ -237,10 +237,7 @@ func isolated(
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{c: c}
-	if p.compressor, err = newCompressor(); err != nil {
-		t.Fatal(err)
-	}
+	p := &Proxy{c: c, compressor: newCompressor()}
 	for kind := range expect {
 		self.Expects = append(self.Expects, kind)
 	}

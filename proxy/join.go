@@ -43,10 +43,7 @@ func Join(ctx context.Context, group, kind string, expect map[string]int, option
 		ctx, cancel = context.WithTimeout(ctx, rendezvous.DefaultTimeout)
 		defer cancel()
 	}
-	p := &Proxy{c: c}
-	if p.compressor, err = newCompressor(); err != nil {
-		return nil, err
-	}
+	p := &Proxy{c: c, compressor: newCompressor()}
 	if err := p.join(ctx); err != nil {
 		away, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
