@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/tutti-ml/tutti/rendezvous"
 )
@@ -59,6 +60,31 @@ func ExampleNewWatcher() {
 	watcher.Stop()
 	watcher.Stop()
 	// Output: stopped
+}
+
+func ExampleBatch() {
+	server, err := rendezvous.ServeEmbedded("127.0.0.1:0", "", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	ctx := context.Background()
+	store, err := rendezvous.Dial(ctx, server.URL(), rendezvous.DialOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	var batch rendezvous.Batch
+	var first bool
+	var workers map[string][]byte
+	batch.SetNX("lease", []byte("alice"), time.Minute, &first)
+	batch.HSet("workers", "alice", []byte("10.0.0.1:7000"))
+	batch.HGetAll("workers", &workers)
+	err = store.Do(ctx, &batch) // one round trip
+	fmt.Println(first, len(workers), string(workers["alice"]), err)
+	// Output: true 1 10.0.0.1:7000 <nil>
 }
 
 func ExampleDial() {

@@ -38,11 +38,15 @@ func (s *redisStore) HGetAll(ctx context.Context, key string) (map[string][]byte
 	if err != nil {
 		return nil, err
 	}
+	return asBytes(answer), nil
+}
+
+func asBytes(answer map[string]string) map[string][]byte {
 	fields := make(map[string][]byte, len(answer))
 	for field, value := range answer {
 		fields[field] = []byte(value)
 	}
-	return fields, nil
+	return fields
 }
 
 func (s *redisStore) HLen(ctx context.Context, key string) (int, error) {

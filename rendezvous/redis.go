@@ -169,25 +169,33 @@ func (s *redisStore) Get(ctx context.Context, key string) ([]byte, error) {
 
 func (s *redisStore) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	values := make([][]byte, 0, len(keys))
-	const batch = 500 // well below the embedded server's limit on arguments
-	for start := 0; start < len(keys); start += batch {
-		part := keys[start:min(start+batch, len(keys))]
+	for start := 0; start < len(keys); start += manyKeys {
+		part := keys[start:min(start+manyKeys, len(keys))]
 		answers, err := ask(ctx, s, "get many", func(ctx context.Context) ([]any, error) {
 			return s.client.MGet(ctx, part...).Result()
 		})
 		if err != nil {
 			return nil, err
 		}
-		for _, answer := range answers {
-			text, found := answer.(string)
-			if !found {
-				values = append(values, nil)
-				continue
-			}
-			values = append(values, []byte(text))
-		}
+		values = appendFound(values, answers)
 	}
 	return values, nil
+}
+
+// manyKeys is how many keys one command reads: well below the embedded server's limit on arguments.
+const manyKeys = 500
+
+// appendFound appends what MGET has answered.
+func appendFound(values [][]byte, answers []any) [][]byte {
+	for _, answer := range answers {
+		text, found := answer.(string)
+		if !found {
+			values = append(values, nil)
+			continue
+		}
+		values = append(values, []byte(text))
+	}
+	return values
 }
 
 func (s *redisStore) SetNX(ctx context.Context, key string, value []byte, ttl time.Duration,

@@ -64,6 +64,9 @@ type Store interface {
 	// called from one goroutine, must not block, and is told what anybody may have sent. The caller must
 	// stop the Watcher.
 	Watch(ctx context.Context, channel string, concerns func(about string) bool) (*Watcher, error)
+	// Do carries out a batch in its order. When it fails, some of the commands may have been carried
+	// out, and their results mean nothing.
+	Do(ctx context.Context, b *Batch) error
 	// Address names the server for messages, without any password.
 	Address() string
 	// Close ends running calls and watchers and releases the connections. Closing twice is allowed.

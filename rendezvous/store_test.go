@@ -19,6 +19,8 @@ func TestStore(t *testing.T) {
 			store := dialPlace(t, p)
 			t.Run("values", func(t *testing.T) { testValues(t, store) })
 			t.Run("hashes", func(t *testing.T) { testHashes(t, store) })
+			t.Run("batches", func(t *testing.T) { testBatch(t, store) })
+			t.Run("failed batches", func(t *testing.T) { testBatchErrors(t, store) })
 			t.Run("expiry", func(t *testing.T) { testExpiry(t, store) })
 			t.Run("waiting", func(t *testing.T) { testWaiting(t, store) })
 			t.Run("hints", func(t *testing.T) { testHints(t, store) })
@@ -35,6 +37,7 @@ func TestStore(t *testing.T) {
 		defer session.Close()
 		testValues(t, session.Store())
 		testHashes(t, session.Store())
+		testBatch(t, session.Store())
 		testHints(t, session.Store())
 	})
 }
@@ -267,7 +270,7 @@ func testClose(t *testing.T, s Store) {
 	}
 	errs := []error{
 		s.Set(ctx, "key", nil, 0), s.Notify(ctx, "channel", ""), s.HSet(ctx, "hash", "field", nil),
-		s.Delete(ctx, "key"), s.Expire(ctx, "key", time.Hour),
+		s.Delete(ctx, "key"), s.Expire(ctx, "key", time.Hour), s.Do(ctx, batchOf("closed", new(answers))),
 	}
 	if i := slices.IndexFunc(errs, func(err error) bool { return !errors.Is(err, ErrClosed) }); i >= 0 {
 		t.Errorf("call %d after Close: %v, want ErrClosed", i, errs[i])
