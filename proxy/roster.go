@@ -62,6 +62,7 @@ type roster struct {
 
 	mu    sync.Mutex
 	types []string
+	told  []string // names that hints were about, since the last look
 	view  view
 	queue []change
 	fate  *SupersededError

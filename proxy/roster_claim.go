@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strconv"
 	"sync"
 	"time"
 
@@ -34,10 +35,29 @@ func (r *roster) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.insist(ctx, "publish", r.publish); err != nil {
-		return err
+	return r.insist(ctx, "publish", r.appear)
+}
+
+// appear publishes self and looks who is there.
+func (r *roster) appear(ctx context.Context) error {
+	var b rendezvous.Batch
+	var counted int64
+	if !r.watch.counted {
+		b.Add(r.generationKey(), 1, generationLife, &counted)
 	}
-	return r.insist(ctx, "read", r.look)
+	r.announce(&b)
+	return r.lookAfter(ctx, &b, func() (err error) {
+		if r.watch.counted {
+			return nil
+		}
+		r.watch.counted = true
+		if n := uint64(max(counted, 1)); n > r.self.Generation {
+			// Another has counted since: its lease ended meanwhile, or this one's has.
+			r.self.Generation = n
+			r.own, err = r.seal.encode(r.self)
+		}
+		return err
+	})
 }
 
 // insist repeats what failed for the store until it succeeds, ctx ends or trying is pointless.
@@ -115,8 +135,11 @@ const nobody = "-"
 // attempt claims the name once. It returns the holder's record (only Type and Instance of one that
 // is not published), or none when the name is self's.
 func (r *roster) attempt(ctx context.Context) (rival record, err error) {
-	won, err := r.store.SetNX(ctx, r.leaseKey(r.self.Name), r.self.holder().encode(), r.lease)
-	if err != nil {
+	var won bool
+	var b rendezvous.Batch
+	b.SetNX(r.leaseKey(r.self.Name), r.self.holder().encode(), r.lease, &won)
+	number := r.readNumber(&b)
+	if err := r.store.Do(ctx, &b); err != nil {
 		return record{}, err
 	}
 	if !won {
@@ -134,9 +157,16 @@ func (r *roster) attempt(ctx context.Context) (rival record, err error) {
 		default:
 			return rival, nil
 		}
+		var b rendezvous.Batch // the holder may have started after the first was read
+		number = r.readNumber(&b)
+		if err := r.store.Do(ctx, &b); err != nil {
+			return record{}, err
+		}
 	}
-	r.watch.claimed = true
-	return record{}, r.count(ctx)
+	r.watch.claimed, r.watch.renewed = true, time.Now()
+	r.self.Generation = number()
+	r.own, err = r.seal.encode(r.self)
+	return record{}, err
 }
 
 // currentHolder reads who holds the name.
@@ -190,33 +220,29 @@ func (r *roster) takeOver(ctx context.Context, gone record) (bool, error) {
 	return true, r.store.Set(ctx, r.leaseKey(r.self.Name), r.self.holder().encode(), r.lease)
 }
 
-// count numbers this start: one more than the last start under this name that is remembered, by the
-// counter or by the record that it has left.
-func (r *roster) count(ctx context.Context) error {
-	value, err := r.store.HGet(ctx, r.hashKey(r.self.Type), r.self.Name)
-	if err != nil && !errors.Is(err, rendezvous.ErrNotFound) {
-		return err
+// readNumber adds to b what tells the number of this start: one more than that of the last start
+// under this name that is remembered, by the counter or by the record that it has left.
+func (r *roster) readNumber(b *rendezvous.Batch) (number func() uint64) {
+	var left []byte
+	var counter [][]byte
+	b.HGet(r.hashKey(r.self.Type), r.self.Name, &left)
+	b.GetMany([]string{r.generationKey()}, &counter)
+	return func() uint64 {
+		n, err := strconv.ParseUint(string(counter[0]), 10, 63)
+		if err != nil {
+			n = 0 // there is none: one that is no number is an error when it is added to
+		}
+		if was, err := r.seal.decode(r.self.Type, r.self.Name, left); err == nil {
+			n = max(n, min(was.Generation, math.MaxUint64-1))
+		}
+		return n + 1
 	}
-	n, err := r.store.Add(ctx, r.generationKey(), 1, generationLife)
-	if err != nil {
-		return err
-	}
-	r.self.Generation = uint64(max(n, 1))
-	was, err := r.seal.decode(r.self.Type, r.self.Name, value)
-	if err == nil && was.Generation < math.MaxUint64 {
-		r.self.Generation = max(r.self.Generation, was.Generation+1)
-	}
-	r.own, err = r.seal.encode(r.self)
-	r.watch.renewed = time.Now()
-	return err
 }
 
-// publish writes self's record and tells the others.
-func (r *roster) publish(ctx context.Context) error {
-	if err := r.store.HSet(ctx, r.hashKey(r.self.Type), r.self.Name, r.own); err != nil {
-		return err
-	}
-	return r.store.Notify(ctx, r.group, r.about())
+// announce adds to b what publishes self's record and tells the others.
+func (r *roster) announce(b *rendezvous.Batch) {
+	b.HSet(r.hashKey(r.self.Type), r.self.Name, r.own)
+	b.Notify(r.group, r.about())
 }
 
 // withdraw removes self's record and lease, unless they are another's by now, and tells the others.

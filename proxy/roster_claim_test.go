@@ -260,3 +260,29 @@ func TestRosterGivesUp(t *testing.T) {
 		}
 	})
 }
+
+// TestRosterCountedMeanwhile lets another count a start between a claim and its publication: the
+// record that stays has a number of its own.
+func TestRosterCountedMeanwhile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld()
+		store, other := w.client(), w.client()
+		w.hook(func(client *fakeStore, command, key string) {
+			if client == store && command == "add" {
+				if _, err := other.Add(t.Context(), key, 4, time.Hour); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		actor := enter(t, store, freshRecord("actor"), rosterOptions{})
+		learner := enter(t, w.client(), freshRecord("learner", "actor"), rosterOptions{})
+		found, _ := learner.byName("actor")
+		if found.Generation != 5 || actor.self.Generation != 5 {
+			t.Errorf("generation %d is published, and %d its own, want 5", found.Generation,
+				actor.self.Generation)
+		}
+		if value := w.hash("group:actor")["actor"]; value != string(actor.own) {
+			t.Errorf("the store holds %q", value)
+		}
+	})
+}

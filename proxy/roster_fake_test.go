@@ -36,6 +36,7 @@ type fakeStore struct {
 	down     bool
 	closed   bool
 	commands int
+	trips    int // a batch is one
 	watchers []fakeWatcher
 }
 
@@ -109,6 +110,9 @@ func (s *fakeStore) do(ctx context.Context, command, key string, f func() error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.commands++
+	if ctx.Value(inBatch{}) == nil {
+		s.trips++
+	}
 	err := ctx.Err()
 	switch {
 	case err != nil:
@@ -284,6 +288,17 @@ func (s *fakeStore) Watch(ctx context.Context, channel string, concerns func(str
 		s.watchers = slices.DeleteFunc(s.watchers, func(w fakeWatcher) bool { return w.hints == hints })
 	}), nil
 }
+
+// Do is one trip, in which each command comes by itself, and others' may come between.
+func (s *fakeStore) Do(ctx context.Context, b *rendezvous.Batch) error {
+	s.mu.Lock()
+	s.trips++
+	s.mu.Unlock()
+	return b.OneByOne(context.WithValue(ctx, inBatch{}, true), s)
+}
+
+// inBatch marks the context of a batch's commands.
+type inBatch struct{}
 
 func (s *fakeStore) Address() string { return "fake" }
 

@@ -31,6 +31,12 @@ type survey struct {
 // look reads the store, keeps self's record and lease there, and brings the view up to date. A
 // *rendezvous.StoreError means that the store failed.
 func (r *roster) look(ctx context.Context) error {
+	return r.lookAfter(ctx, new(rendezvous.Batch), nil)
+}
+
+// lookAfter looks when the batch has been carried out, in the same round trip, and calls carried
+// then.
+func (r *roster) lookAfter(ctx context.Context, b *rendezvous.Batch, carried func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.patience())
 	defer cancel()
 	if !r.watch.lost.IsZero() {
@@ -38,7 +44,10 @@ func (r *roster) look(ctx context.Context) error {
 			return err
 		}
 	}
-	s, err := r.survey(ctx)
+	s, err := r.survey(ctx, b)
+	if err == nil && carried != nil {
+		err = carried()
+	}
 	if err != nil {
 		return err
 	}
@@ -58,20 +67,58 @@ func (r *roster) look(ctx context.Context) error {
 
 // survey reads all hashes, then all leases. Self's record and self's lease are read last: if they
 // are there, nothing was read of a store that had been emptied.
-func (r *roster) survey(ctx context.Context) (*survey, error) {
+//
+// One round trip is enough where nobody is new but those of whom hints have told.
+func (r *roster) survey(ctx context.Context, b *rendezvous.Batch) (*survey, error) {
 	r.mu.Lock()
 	types := slices.Clone(r.types)
-	known := maps.Clone(r.view.live)
+	names := slices.AppendSeq(r.told, maps.Keys(r.view.live))
+	r.told = nil
 	r.mu.Unlock()
+	for at, was := range r.watch.readings { // they may return
+		if was.err == nil {
+			names = append(names, at.name)
+		}
+	}
 	s := &survey{values: map[place]string{}, holders: map[string]holder{}}
+	hashes := make([]map[string][]byte, len(types))
+	for i, kind := range types {
+		b.HGetAll(r.hashKey(kind), &hashes[i])
+	}
+	b.HGet(r.hashKey(r.self.Type), r.self.Name, &s.own)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	note := r.readLeases(b, s, names)
+	if err := r.store.Do(ctx, b); err != nil {
+		return nil, err
+	}
+	note()
+	r.sift(s, types, hashes)
+	var news []string
+	for _, found := range s.found {
+		if _, asked := slices.BinarySearch(names, found.Name); !asked {
+			news = append(news, found.Name)
+		}
+	}
+	if news == nil {
+		return s, nil
+	}
+	slices.Sort(news)
+	var more rendezvous.Batch
+	note = r.readLeases(&more, s, slices.Compact(news))
+	if err := r.store.Do(ctx, &more); err != nil {
+		return nil, err
+	}
+	note()
+	return s, nil
+}
+
+// sift takes the records that can count from what stands in the hashes.
+func (r *roster) sift(s *survey, types []string, hashes []map[string][]byte) {
 	readings := make(map[place]reading, len(r.watch.readings))
 	refusals := 0
-	for _, kind := range types {
-		fields, err := r.store.HGetAll(ctx, r.hashKey(kind))
-		if err != nil {
-			return nil, err
-		}
-		for name, value := range fields {
+	for i, kind := range types {
+		for name, value := range hashes[i] {
 			if kind == r.self.Type && name == r.self.Name || len(readings) >= maxRecords {
 				continue
 			}
@@ -81,7 +128,6 @@ func (r *roster) survey(ctx context.Context) (*survey, error) {
 			if now.err == nil {
 				s.found = append(s.found, now.record)
 				s.values[at] = now.value
-				known[name] = now.record
 			} else if news && refusals < maxRefusals {
 				refusals++
 				r.log.Warn("a record was ignored", "type", kind, "name", clip(name),
@@ -90,12 +136,6 @@ func (r *roster) survey(ctx context.Context) (*survey, error) {
 		}
 	}
 	r.watch.readings = readings
-	own, err := r.store.HGet(ctx, r.hashKey(r.self.Type), r.self.Name)
-	if err != nil && !errors.Is(err, rendezvous.ErrNotFound) {
-		return nil, err
-	}
-	s.own = own
-	return s, r.readLeases(ctx, s, known)
 }
 
 // read decodes a value, unless it still is what it was at the last look.
@@ -109,27 +149,26 @@ func (r *roster) read(at place, value []byte) (now reading, news bool) {
 	return now, true
 }
 
-// readLeases reads who holds the names of known, and self's.
-func (r *roster) readLeases(ctx context.Context, s *survey, known map[string]record) error {
-	delete(known, r.self.Name)
-	names := append(slices.Sorted(maps.Keys(known)), r.self.Name)
-	keys := make([]string, len(names))
-	for i, name := range names {
-		keys[i] = r.leaseKey(name)
+// readLeases adds to b what tells who holds names, and last self's; note takes the answer.
+func (r *roster) readLeases(b *rendezvous.Batch, s *survey, names []string) (note func()) {
+	keys := make([]string, 0, len(names)+1)
+	for _, name := range names {
+		keys = append(keys, r.leaseKey(name))
 	}
-	leases, err := r.store.GetMany(ctx, keys)
-	if err != nil {
-		return err
-	}
-	for i, value := range leases {
-		if value != nil {
-			s.holders[names[i]] = decodeHolder(value)
+	var leases [][]byte
+	b.GetMany(append(keys, r.leaseKey(r.self.Name)), &leases)
+	return func() {
+		for i, name := range names {
+			if leases[i] != nil {
+				s.holders[name] = decodeHolder(leases[i])
+			}
+		}
+		s.lease = nil
+		if own := leases[len(names)]; own != nil {
+			held := decodeHolder(own)
+			s.lease = &held
 		}
 	}
-	if own, held := s.holders[r.self.Name]; held {
-		s.lease = &own
-	}
-	return nil
 }
 
 // keep renews self's lease, and puts self back into a store that has lost it. It fails with
@@ -161,7 +200,9 @@ func (r *roster) keep(ctx context.Context, s *survey) error {
 		return nil
 	}
 	r.log.Info("published again what the store had lost", "record", s.own == nil, "lease", back)
-	return r.publish(ctx)
+	var b rendezvous.Batch
+	r.announce(&b)
+	return r.store.Do(ctx, &b)
 }
 
 // yield ends this component's membership: who has the name?

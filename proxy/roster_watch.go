@@ -14,6 +14,7 @@ import (
 type watch struct {
 	watcher  *rendezvous.Watcher
 	claimed  bool      // the name was self's, at least for a while
+	counted  bool      // so was this start
 	renewed  time.Time // when the lease was last prolonged
 	lost     time.Time // since when the store has failed; zero while it answers
 	calm     time.Time // until when no missing lease is judged; zero after the first look since
@@ -170,8 +171,12 @@ func (r *roster) about() string {
 	return r.self.Type + " " + r.self.Name + " " + r.self.Instance
 }
 
+// maxTold bounds the names that hints have told between two looks: the rest are found by the look.
+const maxTold = 64
+
 // concerns says whether to look at the store after a hint: where many join a group, most of them are
-// none of those that self has to see. What it does not understand it looks at.
+// none of those that self has to see. What it does not understand it looks at. For the next look it
+// remembers whose lease to read.
 func (r *roster) concerns(about string) bool {
 	told := strings.Fields(about)
 	if len(told) != 3 {
@@ -183,7 +188,13 @@ func (r *roster) concerns(about string) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return name == r.self.Name || slices.Contains(r.types, kind)
+	if name != r.self.Name && !slices.Contains(r.types, kind) {
+		return false
+	}
+	if len(r.told) < maxTold && validName(name) && !slices.Contains(r.told, name) {
+		r.told = append(r.told, name)
+	}
+	return true
 }
 
 // resubscribe asks for hints, on a new connection.
