@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"log/slog"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -28,6 +29,7 @@ type engine struct {
 	wanting atomic.Int32 // goroutines that want the turn
 	mu      sync.Mutex
 
+	assembled bool      // Join has ended: the peers that it waits for are there
 	leading   bool      // somebody moves the messages
 	pumping   bool      // it is the pump
 	usurped   bool      // the one who waits wants to lead in place of the pump
@@ -62,7 +64,9 @@ func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.stage.log = e.log
 	e.stage.special, _ = ep.(transport.Allocator)
-	e.doze = time.AfterFunc(dozeTime, e.wakePump)
+	// The pump begins when the turn has first been left, with the component in the group: until then
+	// nobody can have sent anything, and a parked thread would hold one of the scheduler's places.
+	e.doze = time.AfterFunc(math.MaxInt64, e.wakePump)
 	e.proxy, e.self, e.expect, e.rejoin = p, self, p.c.expect, p.c.rejoin
 	e.window, e.maxMessage, e.compression = p.c.window, p.c.maxMessage, p.c.compression
 	e.peers, e.byIncarnation, e.sessions = map[string]*peer{}, map[int]*peer{}, map[ID]*session{}
@@ -291,9 +295,13 @@ func (e *engine) moved() {
 	}
 }
 
-// idle spends the time when nothing moved, as patience tells, and says whether to go on.
+// idle spends the time when nothing moved, as patience tells, and says whether to go on. Who joins
+// parks at once: its peers, and the roster, have much to do on the same cores.
 func (e *engine) idle(ctx context.Context) bool {
-	action := e.patience.Next()
+	action := transport.Park
+	if e.assembled {
+		action = e.patience.Next()
+	}
 	if action == transport.Spin && e.passes%16 != 0 && e.wanting.Load() == 0 {
 		return true
 	}

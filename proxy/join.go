@@ -171,6 +171,7 @@ func (e *engine) assemble(ctx context.Context) error {
 		}
 		return true
 	})
+	e.assembled = true
 	if err == nil {
 		return nil
 	}
