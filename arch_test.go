@@ -37,7 +37,8 @@ var mayImport = map[string][]string{
 	"transport/internal/*":    {"transport"},
 	"transport/drivers":       {"transport", "transport/*"},
 	"transport/transporttest": {"transport"},
-	"rendezvous":              nil,
+	"internal/stack":          nil,
+	"rendezvous":              {"internal/stack"},
 	"rendezvous/launch":       {"rendezvous"},
 	"collective": {
 		"tensor", "topology", "schedule", "transport", "rendezvous",
@@ -47,7 +48,7 @@ var mayImport = map[string][]string{
 	"regtable":           nil,
 	"internal/netnstest": nil, // for tests
 	"proxy": {
-		"transport", "rendezvous", "regtable",
+		"internal/stack", "transport", "rendezvous", "regtable",
 		"transport/drivers",
 	},
 	"proxy/dist": {"proxy", "regtable"},

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tutti-ml/tutti/internal/stack"
 	"github.com/tutti-ml/tutti/transport"
 )
 
@@ -71,6 +72,7 @@ func (e *engine) dial(p *peer) {
 	r := p.rec
 	p.dialer.busy = true
 	e.background.Go(func() {
+		stack.Deepen()
 		ctx, cancel := context.WithCancelCause(e.ctx)
 		defer cancel(nil)
 		// The driver sees no deadline: with one it would go on trying until then, but the peer

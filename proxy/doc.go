@@ -143,8 +143,8 @@
 //	Signal handlers, a log file, a sleep of      None. Close(ctx) leaves the group.
 //	three seconds.
 //
-// The package imports transport, rendezvous, regtable, CBOR (fxamacker), s2 and zstd (klauspost)
-// and UUIDs (google). Drivers are reached by name through transport/drivers. Communicators and
+// The package imports transport, rendezvous, regtable, internal/stack, CBOR (fxamacker), s2 and zstd
+// (klauspost) and UUIDs (google). Drivers are reached by name through transport/drivers. Communicators and
 // collectives never enter it. It starts no process, handles no signal, and logs only through
 // WithLogger.
 package proxy

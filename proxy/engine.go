@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tutti-ml/tutti/internal/stack"
 	"github.com/tutti-ml/tutti/transport"
 )
 
@@ -253,6 +254,7 @@ func (e *engine) unfollow(w *waiter) {
 
 // pump leads when nobody else does.
 func (e *engine) pump() {
+	stack.Deepen()
 	for {
 		select {
 		case <-e.ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tutti-ml/tutti/internal/stack"
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/transport"
 )
@@ -34,6 +35,7 @@ type Proxy struct {
 // proxy.
 func Join(ctx context.Context, group, kind string, expect map[string]int, options ...Option,
 ) (*Proxy, error) {
+	stack.Deepen()
 	c, err := newConfig(group, kind, expect, options)
 	if err != nil {
 		return nil, err
@@ -62,7 +64,10 @@ func joinErrors(err, closing error) error {
 
 func (p *Proxy) join(ctx context.Context) error {
 	met := make(chan error, 1)
-	go func() { met <- p.meet(ctx) }() // while the endpoint opens
+	go func() { // while the endpoint opens
+		stack.Deepen()
+		met <- p.meet(ctx)
+	}()
 	err := p.open(ctx)
 	if failed := <-met; failed != nil {
 		err = joinErrors(failed, err)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tutti-ml/tutti/internal/stack"
 	"github.com/tutti-ml/tutti/rendezvous"
 )
 
@@ -256,6 +257,7 @@ func (r *roster) enqueue(changes ...change) {
 
 // hand calls deliver with what is in line, in order, until ctx ends.
 func (r *roster) hand(ctx context.Context) {
+	stack.Deepen()
 	for {
 		select {
 		case <-r.handing:

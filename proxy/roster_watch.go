@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tutti-ml/tutti/internal/stack"
 	"github.com/tutti-ml/tutti/rendezvous"
 )
 
@@ -57,6 +58,7 @@ const restless = 32
 
 // run looks at every hint, beat and request, until ctx ends or the name is lost.
 func (r *roster) run(ctx context.Context) {
+	stack.Deepen()
 	defer r.watch.stop()
 	pause, wait := r.firstPause(), r.beat()
 	timer := time.NewTimer(wait)

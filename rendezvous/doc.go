@@ -87,8 +87,8 @@
 // follows from the secret, not the other way round. Nothing is encrypted, except by rediss://.
 // Without a secret, the embedded store serves loopback only. No record carries code.
 //
-// The package imports the standard library, go-redis and miniredis. It knows nothing of tensors,
-// schedules, transports, collectives or the proxy, and never will: addresses are opaque to it.
-// It logs only through the logger it is given, installs no signal handler, and no goroutine
+// The package imports the standard library, go-redis, miniredis and internal/stack. It knows nothing
+// of tensors, schedules, transports, collectives or the proxy, and never will: addresses are opaque
+// to it. It logs only through the logger it is given, installs no signal handler, and no goroutine
 // outlives the Close of what started it.
 package rendezvous

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tutti-ml/tutti/internal/stack"
 )
 
 func (s *redisStore) HSet(ctx context.Context, key, field string, value []byte) error {
@@ -111,6 +113,7 @@ func (s *redisStore) Watch(ctx context.Context, channel string, concerns func(ab
 func forward(live context.Context, subscription *redis.PubSub, concerns func(string) bool,
 	hints chan<- struct{},
 ) {
+	stack.Deepen()
 	pause := firstPause
 	for live.Err() == nil {
 		what, err := subscription.Receive(live)

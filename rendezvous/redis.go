@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tutti-ml/tutti/internal/stack"
 )
 
 // redisStore is the one implementation of Store.
@@ -109,6 +111,7 @@ func (s *redisStore) run(f func()) {
 // work calls f, and then what else there is, until the store is closed.
 func (s *redisStore) work(f func()) {
 	defer s.running.Done()
+	stack.Deepen()
 	for {
 		f()
 		select {
