@@ -29,14 +29,15 @@
 //	scatter    a body of its own to each of four workers, and their replies; gRPC: four calls at once
 //	broadcast  one body to all four workers, and their replies; gRPC: four calls at once
 //	join       from when five running processes are told to start, one master and four workers, until
-//	           the last is connected; gRPC is told the addresses, proxy finds them in a store, served
-//	           by the process that measures
+//	           Join has returned in the last; gRPC is told the addresses, proxy finds them in a
+//	           store, served by the process that measures. It is the first Join of each process; the
+//	           start of the processes is not in it, as in MARO's figure
 //
 // The column "MARO" has what is published of Microsoft MARO 0.3.2a4 (maro.communication), as it was
 // measured elsewhere: figures of another machine, for the order of magnitude.
 //
-// The second table has the processor time of all processes for a round trip: it says what an engine
-// costs, hardly moved by what else the machine does, where rates are.
+// The second table has the processor time of all components for a round trip, or to join: it says
+// what an engine costs, moved less by what else the machine does than rates are.
 //
 // With RPC_PROFILE=PATH each component writes the profile of its processor time to
 // PATH.ENGINE.INDEX.

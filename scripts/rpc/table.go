@@ -111,7 +111,8 @@ func (r *results) table() error {
 	if err := r.section(true, rate); err != nil {
 		return err
 	}
-	fmt.Fprint(r.out, "\nprocessor time of all processes for one round trip, or to join, microseconds\n")
+	fmt.Fprint(r.out,
+		"\nprocessor time of all components for one round trip, or to join, microseconds\n")
 	return r.section(false, microseconds)
 }
 
