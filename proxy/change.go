@@ -67,6 +67,12 @@ func (e *engine) related(r *record) bool {
 var errRejoins = errors.New("it has come back more often than it may")
 
 // here takes a component into use that has joined, come back, or been replaced.
+//
+// A name is never forgotten again. No time is long enough after which an incarnation that has
+// lapsed can't return: nothing ends a process that was stopped or cut off, and when it goes on it
+// takes its lease back, and its stream goes on with the next number. Only it itself could set the
+// bound, by ending instead of returning. One that has said goodbye won't return, but its name may
+// be started again, which Rejoin.Max counts.
 func (e *engine) here(r record) {
 	p := e.peers[r.Name]
 	switch {

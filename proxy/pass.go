@@ -18,11 +18,11 @@ type traffic struct {
 	window, maxMessage int64
 	compression        Compression
 
-	roster        *roster // nil until the component has joined
-	looking       bool    // the roster is asked to look at the store
-	superseded    error   // somebody has taken this component's name
-	closing       bool    // nothing new is sent
-	peers         map[string]*peer
+	roster        *roster          // nil until the component has joined
+	looking       bool             // the roster is asked to look at the store
+	superseded    error            // somebody has taken this component's name
+	closing       bool             // nothing new is sent
+	peers         map[string]*peer // never forgotten, see here
 	byIncarnation map[int]*peer
 	links         []*link
 	dirty         []*peer // with something to send
