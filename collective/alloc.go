@@ -9,7 +9,8 @@ import (
 
 // Alloc returns a zeroed buffer of n elements, which begins at a multiple of 64 bytes and which every
 // driver of c moves with the fewest copies that it can: over shared memory, ranks of one host read
-// each other's large buffers where they lie. Other buffers do as well everywhere, only slower.
+// each other's large buffers where they lie; by RDMA, the devices do. Other buffers do as well
+// everywhere, only slower.
 //
 // The buffer is garbage-collected and may be used after Close; Free gives what is special about it
 // back sooner. Making a large one is slow, as all of its memory is made at once: keep it for many

@@ -47,6 +47,7 @@ type callLink struct {
 	sendAt int // the next of link.Sends to offer
 	ended  int // sends that are done
 	recvAt int // the next of link.Recvs to complete
+	askAt  int // the next of link.Recvs to tell the link of: see expect
 	got    int // bytes of it that are here
 	crc    uint32
 	staged *heldFrame // the payload of the next send, where that is not the call's own memory
@@ -88,7 +89,7 @@ func (c *call) reset(r *request) {
 	c.ready = append(c.ready[:0], c.plan.Local...)
 	for i := range c.links {
 		cl := &c.links[i]
-		cl.sendAt, cl.ended, cl.recvAt, cl.got, cl.crc = 0, 0, 0, 0, 0
+		cl.sendAt, cl.ended, cl.recvAt, cl.askAt, cl.got, cl.crc = 0, 0, 0, 0, 0, 0
 		cl.staged = nil
 	}
 	c.done, c.err, c.told = false, nil, 0

@@ -17,6 +17,7 @@ type channel struct {
 	comm  *Comm // nil until this rank has made the communicator
 	peer  *peer
 	lane  *lane            // what its frames go out on; nil until one does
+	from  *inLink          // what they come in on; nil until one does
 	sendQ queue[*callLink] // calls that have frames to send, in order of their calls
 	recvQ queue[*callLink] // calls that expect frames
 

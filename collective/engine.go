@@ -104,6 +104,9 @@ func (e *engine) step(c *call) (moved bool) {
 		if cl.ch.held.len() > 0 && e.takeHeld(cl.ch) {
 			moved = true
 		}
+		if l := cl.ch.from; l != nil && l.expecter != nil && cl.askAt < len(cl.link.Recvs) {
+			e.expect(cl, l)
+		}
 		if cl.listening() && e.poll(cl.peer) {
 			moved = true
 		}
@@ -162,7 +165,7 @@ func (e *engine) attach(l transport.Link) {
 		_ = l.Close() // nothing was sent on it
 		return
 	}
-	p.links = append(p.links, &inLink{Link: l})
+	p.links = append(p.links, newInLink(l))
 	if p.out == nil {
 		p.out = l
 		e.log.Debug("link open", "rank", e.rank, "peer", r, "link", l.String())

@@ -75,6 +75,7 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (again, move
 	if ch == nil {
 		return false, true // the peer has just been given up
 	}
+	ch.from = l
 	if c := ch.comm; c != nil && (c.failed != nil || c.closed || c.epoch != h.Epoch) {
 		return e.drop(p, l, h)
 	}

@@ -67,6 +67,12 @@ func (p *peer) reclaim() {
 			ln.out.Reclaim()
 		}
 	}
+	for _, l := range p.links {
+		if l.expected {
+			l.Reclaim()
+			l.expected = false
+		}
+	}
 }
 
 // openUrgent opens a link for what has priority. Each rank opens its own and sends on that alone, so
@@ -90,7 +96,7 @@ func (e *engine) openUrgent(ctx context.Context, p *peer) {
 	close(u.opened)
 	switch {
 	case err == nil && p.err == nil:
-		p.links = append(p.links, &inLink{Link: l})
+		p.links = append(p.links, newInLink(l))
 		u.out = l
 	case err == nil:
 		_ = l.Close() // nothing was sent on it

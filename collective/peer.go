@@ -32,14 +32,21 @@ type peer struct {
 // inLink is the receiving side of a link.
 type inLink struct {
 	transport.Link
-	filling *heldFrame // the head frame, being moved to held memory
-	fillCh  *channel
-	ctl     []byte // payload of the control frame at the head
-	stalled bool   // the head frame waits for an operation that can't run yet
+	expecter transport.Expecter // the same, where it is one
+	expected bool               // it has memory of callers'
+	filling  *heldFrame         // the head frame, being moved to held memory
+	fillCh   *channel
+	ctl      []byte // payload of the control frame at the head
+	stalled  bool   // the head frame waits for an operation that can't run yet
 	// head is the header of a head frame without payload that waits: the link's own is gone with
 	// the next call of Next.
 	head transport.Header
 	kept bool
+}
+
+func newInLink(l transport.Link) *inLink {
+	expecter, _ := l.(transport.Expecter)
+	return &inLink{Link: l, expecter: expecter}
 }
 
 // next returns the header of the frame at the head. It is gone with the last byte of the payload.

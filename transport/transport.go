@@ -87,7 +87,8 @@ type Link interface {
 	// of the frames taken so far are done: their memory is no longer lent. Frames end in order.
 	Sent() (uint64, error)
 	// Reclaim ends every lend at once: it copies what has not been moved yet, so that the
-	// caller's memory is its own again and Sent counts all frames taken. It is for giving up.
+	// caller's memory is its own again and Sent counts all frames taken. What an Expecter was told of
+	// is the caller's again, too, and keeps what it holds. It is for giving up.
 	Reclaim()
 	// Next returns the header of the frame at the head of the link, nil when none has arrived
 	// whole. It is the same frame until its payload has been taken to the last byte; a frame

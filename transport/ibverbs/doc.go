@@ -29,22 +29,46 @@
 //
 // The immediate says how far a write moves the end of what has come. Receives have no memory of
 // their own: they are there for the immediates. Peek shows the payload in the ring, so that a
-// reduction reads it there; Read copies it once. What an end has taken it says when that is a
-// quarter of the ring, or of the messages that it has receives for, by a send that is an immediate
-// alone; so at most 9 of these are under way, and room for them is kept. Most sends are
-// unsignalled: the device tells of one in 40 or so, and of those by whose end the caller's memory
-// comes back.
+// reduction reads it there; Read copies it once, unless it has a destination. What an end has
+// taken it says when that is a quarter of the ring, or of the messages that it has receives for,
+// by a send that is an immediate alone; so at most 13 of these are under way, and room for them is
+// kept. Most sends are unsignalled: the device tells of one in 40 or so, and of those by whose end
+// the caller's memory comes back.
 //
 // Closing sends a goodbye behind all that was sent. The queue pair is kept until the other end's
 // device has acknowledged that, without the help of either process, and Close of an endpoint waits
 // for it as long as Config.Linger allows.
 //
+// # Destinations
+//
+// Expect has a payload of 16 KiB or more written to where it is to be, in memory of Alloc, if
+// the sender has it in such memory, too. Behind the ring an end has a board, memory of half as
+// many places as it takes messages. There the other end describes a destination, by a write with
+// an immediate that says the place, several in a row by one: the header that the frame will
+// have, and address and key. A frame that has a destination when it is sent is writes of its
+// payload to that, of up to what the port takes as a message, and behind them one of the header
+// to the ring, whose immediate says the place besides. The payload takes no room of the ring, so
+// frames of any size follow each other without waiting. The receiver lets go of a destination
+// when its frame has come, by whatever way: one that was sent before the sender heard of the
+// destination comes through the ring, and needs no answer, as no other frame has that header.
+//
+// Reclaim and Close wait for nobody. They map the pages of destinations anew, with copies of
+// what they hold, so that what the other end still writes is in pages that only the device
+// knows; if its frame is to be read all the same, it is read there. The other end is told, and
+// what it then says that it has read tells when the place is good for another destination.
+//
+// The key is that of the whole region: a peer is trusted to write to nothing but the
+// destinations it was told of, as it is with what it sends; that it cannot do worse than write
+// in memory of Alloc, the devices see to. Memory windows would narrow that, at the price of a
+// work request to bind and one to end each, and an end that is to come before a call returns
+// would have to wait.
+//
 // # Memory
 //
-// A payload of 16 KiB or more in memory of Alloc is sent from where it lies. Such memory is a file
-// without a name, mapped over memory of the Go heap, and registered: the garbage collector looks
-// after it, and Reclaim can give its pages back to the caller while the device still reads the old
-// ones: they are mapped anew, privately.
+// A payload of 16 KiB or more in memory of Alloc is sent from where it lies. Such memory is a
+// file without a name, mapped over memory of the Go heap, and registered: the garbage collector
+// looks after it, and Reclaim can give its pages back to the caller while the device still reads
+// or writes the old ones: they are mapped anew, privately.
 //
 // Other memory is copied into the stage, a registered image of the other end's ring, and is the
 // caller's again as soon as it is there. It is not registered on the way, in no cache either:
@@ -55,11 +79,11 @@
 //
 // # How much of it
 //
-// In a job of up to 17 ranks a link has two rings of 512 KiB, in larger ones less, 64 KiB each from
-// 66 on: a rank's are 16 MiB, and then 136 KiB a link with what hangs over. Its queue pair takes
-// 256, 64 or 32 messages each way, and some more that are about room, at 64 bytes or so a send and
-// 16 a receive on common cards: about 15, 6 or 4 KiB, and as much again in the completion queue. So
-// 4,096 links are some 560 MiB of rings and queues.
+// In a job of up to 17 ranks a link has two rings of 512 KiB, in larger ones less, 64 KiB each
+// from 66 on: a rank's are 16 MiB, and then 140 KiB a link with what is behind them. Its queue
+// pair takes 256, 64 or 32 messages each way, and some more that are about room, at 64 bytes or
+// so a send and 16 a receive on common cards: about 15, 6 or 4 KiB, and as much again in the
+// completion queue. So 4,096 links are some 590 MiB of rings and queues.
 //
 // A shared receive queue would save nothing of that: receives are without memory here, and take 16
 // bytes. The ring is what takes room, and one that senders shared would need them to agree on

@@ -23,6 +23,7 @@ import (
 type couple struct {
 	eps   [2]transport.Endpoint
 	links [2]transport.Link
+	sent  uint64 // frames by both
 }
 
 func newCouple(t testing.TB, log *slog.Logger, options ...ibverbs.Option) *couple {

@@ -27,6 +27,9 @@ func LimitMessages(e transport.Endpoint, bytes uint32) { e.(*endpoint).device.ma
 // Messages is how many messages with bytes a link has sent.
 func Messages(l transport.Link) uint64 { return l.(*link).out.messages }
 
+// Posted is how many work requests a link has given to the device, but for receives.
+func Posted(l transport.Link) uint64 { return l.(*link).out.posted }
+
 // Lent is how many frames a link has sent from where they lay.
 func Lent(l transport.Link) uint64 { return l.(*link).out.loaned }
 
@@ -35,3 +38,25 @@ func PathMTU(e transport.Endpoint) int { return 128 << e.(*endpoint).device.mtu 
 
 // Doorbells is how often a link has told the device of work.
 func Doorbells(l transport.Link) uint64 { return l.(*link).out.doorbells }
+
+// Direct is how many frames a link has had written to destinations of the other end.
+func Direct(l transport.Link) uint64 { return l.(*link).out.direct }
+
+// Knows tells whether a link knows where the other end wants the payload of a frame.
+func Knows(l transport.Link, h *transport.Header) bool { return l.(*link).out.offers.find(h) >= 0 }
+
+// Found is how many bytes a link's Read has found where they were to go.
+func Found(l transport.Link) uint64 { return l.(*link).in.placed }
+
+// Places is how many destinations a link can tell the other end of, and how many of these it has.
+func Places(l transport.Link) (all, taken int) {
+	d := &l.(*link).in.destinations
+	return len(d.places), d.taken
+}
+
+// SpoilOffers has a link write to destinations of the other end by wrong keys.
+func SpoilOffers(l transport.Link) {
+	for i := range l.(*link).out.offers.places {
+		l.(*link).out.offers.places[i].key ^= 0x5a
+	}
+}

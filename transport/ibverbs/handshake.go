@@ -54,19 +54,18 @@ func (e *endpoint) prepare(c net.Conn, peer int) (_ *link, err error) {
 			err = errors.Join(err, l.drop())
 		}
 	}()
-	if l.ring, err = e.device.register(alloc.Aligned(size+overhang), theirMemory); err != nil {
+	if l.ring, err = e.device.register(alloc.Aligned(ringOf(size, n)), theirMemory); err != nil {
 		return nil, err
 	}
-	if l.stage, err = e.device.register(alloc.Aligned(size+overhang), ownMemory); err != nil {
+	if l.stage, err = e.device.register(alloc.Aligned(ringOf(size, n)), ownMemory); err != nil {
 		return nil, err
 	}
 	l.queue, err = newQueuePair(e.device, sendDepth(n), receiveDepth(n), random24(), id)
 	if err != nil {
 		return nil, err
 	}
-	l.in = receiver{
-		ring: l.ring.bytes, size: uint64(size), depth: uint64(n), maxPayload: e.c.MaxPayload,
-	}
+	l.in = newReceiver(l.ring.bytes, size, n, e.c.MaxPayload)
+	l.grounds = make([]stay, places(n))
 	return l, nil
 }
 

@@ -3,11 +3,14 @@ package ibverbs
 // The sizes of a link, in bytes but for the depths. Rings are powers of two.
 const (
 	lineBytes = 64
-	// smallBytes is up to what payload a frame is one message and lies in the ring in one stretch, as
-	// every control frame does.
+	// smallBytes is up to what payload a frame is one message and lies in the ring in one
+	// stretch, as every control frame does.
 	smallBytes = 4 << 10
 	// overhang is what a ring has behind its end, so that such a frame can begin at its last line.
 	overhang = lineBytes + smallBytes
+
+	// lendMin is from where on a payload is sent from where it lies, and to a destination.
+	lendMin = 16 << 10
 
 	ringMin = 64 << 10
 	ringMax = 512 << 10
@@ -42,6 +45,18 @@ func depth(ranks int) int {
 	return depthMin
 }
 
+// ringOf is how many bytes of memory an end lets the other write to: a ring, what hangs over,
+// and the board behind that, where the other end describes destinations (destination.go).
+func ringOf(size, messages int) int { return size + overhang + places(messages)*placeBytes }
+
+// placeBytes is what a destination takes on the board: the header of the frame in a line, and in a
+// second one the address (8) and the key (4).
+const placeBytes = 2 * lineBytes
+
+// places is how many places the board of a link has whose ends take so many messages. An end hears
+// after a quarter of them what has been read.
+func places(messages int) int { return messages / 2 }
+
 // owedMax is how many receives are posted again at a time.
 const owedMax = 8
 
@@ -53,16 +68,30 @@ func receiveDepth(messages int) int { return messages + 2*tells }
 // aligned is the next multiple of a line: each frame begins at one.
 func aligned(at uint64) uint64 { return (at + lineBytes - 1) &^ (lineBytes - 1) }
 
-// What an immediate says. A message with bytes has how far it moves the end of what has come, in
-// bytes. One without has tellBit, and then how many messages and lines of the ring are taken; or it
-// is goodbye.
+// What an immediate says. A message with bytes for the ring has how far it moves the end of what
+// has come, in bytes, and above them, when the payload of the frame that it begins has been
+// written to a destination, one more than the place of that. A message about destinations has
+// boardBit, the first place, and above it how many more follow, or withdrawnBit when that one is
+// none any more. One about room has tellBit, and then how many messages and lines of the ring
+// are taken; or it is goodbye.
 const (
 	tellBit      = 1 << 31
+	boardBit     = 1 << 30
+	withdrawnBit = 1 << 29
+	placeShift   = 20
+	placeBits    = 8
+	moreBits     = 8
 	goodbye      = 1<<32 - 1
 	tellLineBits = 16
 	tellLines    = 1<<tellLineBits - 1
 	tellMessages = 1<<(31-tellLineBits) - 1
 )
+
+func packBoard(place, n int) uint32 { return boardBit | uint32(n-1)<<placeBits | uint32(place) }
+
+func unpackBoard(immediate uint32) (place, n int) {
+	return int(immediate & (1<<placeBits - 1)), int(immediate>>placeBits&(1<<moreBits-1)) + 1
+}
 
 func packTell(messages, lines uint64) uint32 {
 	return tellBit | uint32(messages)<<tellLineBits | uint32(lines)

@@ -24,6 +24,7 @@ type link struct {
 	ring    *memory
 	stage   *memory
 	in      receiver
+	grounds []stay // of its destinations
 	out     sender
 	owed    int   // receives that have completed and are not posted again
 	inErr   error // what Next, Read and Peek return
@@ -72,6 +73,7 @@ func (l *link) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 func (l *link) Sent() (uint64, error) {
 	l.at.turn.Lock()
 	defer l.at.turn.Unlock()
+	l.tellNews()
 	if !l.closed && (l.out.busy || l.out.loaned > l.out.repaid) {
 		l.at.poll()
 		l.out.short = false
@@ -85,6 +87,7 @@ func (l *link) Reclaim() {
 	l.at.turn.Lock()
 	defer l.at.turn.Unlock()
 	l.out.reclaim()
+	l.withdraw()
 }
 
 // lookAtSocket is how many calls of Next find nothing until one asks the connection whether the
@@ -98,6 +101,7 @@ func (l *link) Next() (*transport.Header, error) {
 	if l.inErr != nil {
 		return nil, l.inErr
 	}
+	l.tellNews()
 	if l.in.has && l.in.left > 0 {
 		h, err := l.in.next()
 		if err == nil && l.in.waits() {
@@ -289,7 +293,8 @@ func (l *link) close() error {
 		l.out.push()
 	}
 	l.closed = true
-	l.out.reclaim() // the memory is the callers', whatever the device still does
+	l.out.reclaim() // the memory is the callers', whatever the devices still do
+	l.withdraw()
 	l.out.stop(transport.ErrClosed)
 	l.in.reported = true
 	if l.inErr == nil {
@@ -321,6 +326,7 @@ func (l *link) leave() error {
 	l.at.unregister(l.id)
 	errs := []error{l.queue.destroy(), l.ring.release(), l.stage.release()}
 	l.out.end()
+	l.in.destinations.clear()
 	if l.fd >= 0 {
 		errs = append(errs, unix.Close(l.fd))
 		l.fd = -1

@@ -8,11 +8,10 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// newReceiver is a receiver with a ring of its own, which the test writes.
-func newReceiver() *receiver {
-	return &receiver{
-		ring: make([]byte, ringMin+overhang), size: ringMin, depth: depthMin, maxPayload: 1 << 20,
-	}
+// emptyReceiver is a receiver with a ring of its own, which the test writes.
+func emptyReceiver() *receiver {
+	r := newReceiver(make([]byte, ringOf(ringMin, depthMin)), ringMin, depthMin, 1<<20)
+	return &r
 }
 
 // write puts a frame where the ring is filled up to, as a sender would, and says so in one message.
@@ -38,7 +37,7 @@ func tellAll(r *receiver) {
 }
 
 func TestFramesGoRoundTheRing(t *testing.T) {
-	r := newReceiver()
+	r := emptyReceiver()
 	for i, length := 0, 0; i < 2000; i, length = i+1, (length+997)%(ringMin/2) {
 		write(r, length, byte(i))
 		h, err := r.next()
@@ -63,7 +62,7 @@ func TestFramesGoRoundTheRing(t *testing.T) {
 
 // TestRoomIsToldInTime: a sender that keeps to what it was told never waits for more than is there.
 func TestRoomIsToldInTime(t *testing.T) {
-	r := newReceiver()
+	r := emptyReceiver()
 	tells, messages := 0, uint64(0)
 	for range 10 * depthMin {
 		write(r, 0, 0)
@@ -100,17 +99,20 @@ func TestPackTell(t *testing.T) {
 // FuzzRing has the other end write what it likes, say so by any immediates, and this end take what
 // comes: it must neither fail to end nor reach beyond its memory.
 func FuzzRing(f *testing.F) {
-	good := newReceiver()
+	good := emptyReceiver()
 	write(good, 100, 1)
 	f.Add(append([]byte{0, 192, 0, 0, 0}, good.ring[:192]...))
 	f.Add([]byte{0, 64, 0, 0, 0, 1, 2, 3})
+	direct, _ := expected(1)
+	direct.Encode(good.ring)
+	f.Add(append([]byte{4, 1, 0, 0, 0, 0, 64, 0, 16, 0}, good.ring[:lineBytes]...))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		r := newReceiver()
+		r, s := emptyReceiver(), &soil{}
 		dst := make([]byte, 5000)
 		for len(text) > 5 {
 			what, n := text[0], binary.LittleEndian.Uint32(text[1:])
 			text = text[5:]
-			switch what % 4 {
+			switch what % 5 {
 			case 0:
 				off := r.filled & (r.size - 1)
 				k := copy(r.ring[off:], text[:min(len(text), 192)])
@@ -124,6 +126,9 @@ func FuzzRing(f *testing.F) {
 				}
 			case 3:
 				copy(r.ring[n%uint32(len(r.ring)):], text[:min(len(text), 8)])
+			case 4:
+				h, memory := expected(uint64(n))
+				expect(r, h, memory, s, r.destinations.told, r.destinations.told)
 			}
 			_, err := r.next()
 			if _, err2 := r.next(); err != nil && err2 == nil {
@@ -135,6 +140,10 @@ func FuzzRing(f *testing.F) {
 			}
 			tellAll(r)
 		}
+		r.destinations.clear()
+		if uint64(s.released) != r.destinations.told {
+			t.Fatalf("%d destinations are released of %d", s.released, r.destinations.told)
+		}
 	})
 }
 
@@ -143,13 +152,14 @@ func TestFrameErrors(t *testing.T) {
 		"no bytes":         func(r *receiver) { r.arrive(0) },
 		"a part of a line": func(r *receiver) { r.arrive(100) },
 		"more than room":   func(r *receiver) { r.arrive(ringMin + 64) },
+		"no destination":   func(r *receiver) { r.arrive(3<<placeShift | 64) },
 		"no header":        func(r *receiver) { r.arrive(64) },
 		"a cut frame": func(r *receiver) {
 			write(r, 1000, 0)
 			r.filled -= 64
 		},
 	} {
-		r := newReceiver()
+		r := emptyReceiver()
 		spoil(r)
 		if h, err := r.next(); h != nil || err == nil {
 			t.Errorf("%s: %v, %v", name, h, err)
@@ -162,7 +172,7 @@ func TestFrameErrors(t *testing.T) {
 
 // TestFresh: what has come and was not asked for is fresh, once.
 func TestFresh(t *testing.T) {
-	r := newReceiver()
+	r := emptyReceiver()
 	ask := func(want bool, what string) {
 		t.Helper()
 		if r.fresh() != want {
@@ -181,7 +191,7 @@ func TestFresh(t *testing.T) {
 	r.take(100)
 	ask(true, "that has become the head")
 	// A part of a long frame.
-	r = newReceiver()
+	r = emptyReceiver()
 	h := transport.Header{Kind: transport.Data, Length: 10_000}
 	h.Encode(r.ring)
 	r.arrive(4096)

@@ -21,7 +21,7 @@ import (
 // whose other fields are 0.
 const (
 	recordMagic   = "TUTTIRDM"
-	recordVersion = 1
+	recordVersion = 2
 	recordBytes   = 64
 	maxRefusal    = 255
 	readyByte     = 'y'

@@ -9,16 +9,13 @@ import (
 	"github.com/tutti-ml/tutti/transport/internal/alloc"
 )
 
-// lendMin is from where on a payload is sent from where it lies.
-const lendMin = 16 << 10
-
 // region is memory of Alloc, which the device knows.
 type region struct {
 	file *alloc.Region
 
 	mu    sync.Mutex
 	known *memory // what the device has of it
-	uses  int     // work requests under way
+	uses  int     // work requests under way, and destinations
 	gone  bool    // it is ordinary memory, or the endpoint has closed
 }
 
@@ -45,7 +42,7 @@ func (g *regions) detach(b []byte) error { return g.memory.Detach(b) }
 
 // enter registers a region.
 func (g *regions) enter(file *alloc.Region, b []byte) (*region, error) {
-	known, err := g.device.register(b, ownMemory)
+	known, err := g.device.register(b, theirMemory)
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +85,12 @@ func (r *region) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gone = true
-	r.file.Close()
 	r.forget()
 }
 
 func (r *region) forget() {
 	if r.gone && r.uses == 0 {
 		_ = r.known.release() // of memory that nothing uses: it does not fail
+		r.file.Close()
 	}
 }

@@ -27,7 +27,7 @@ type sender struct {
 	free uint64 // up to where the other end has taken it
 	done uint64 // up to where the device has written it
 
-	messages, heard uint64 // with bytes: that were sent, that the other end has taken
+	messages, heard uint64 // but those about room: that were sent, that the other end has taken
 
 	posted, ended uint64 // work requests
 	doorbells     uint64 // how often the device was told of some
@@ -41,7 +41,13 @@ type sender struct {
 	loans   []loan     // frames that are, in order
 	loaned  uint64     // how many there were
 	repaid  uint64     // of these, how many the device is through with
-	part    uint64     // the longest message
+	part    uint64     // the longest message to the ring
+
+	offers offers // where the other end wants payloads to be written
+	direct uint64 // frames whose payloads were
+	flying uint64 // bytes of these that the device is not through with
+
+	first, news int // destinations of this end that the other is to hear of: the first place, how many
 
 	list [batch]work
 	n    int
@@ -65,7 +71,8 @@ type loan struct {
 	frame   uint64 // how many were taken before it
 	pieces  [2][]byte
 	regions [2]*region
-	owned   bool // Reclaim has ended the lend
+	flying  uint64 // bytes on their way to a destination
+	owned   bool   // Reclaim has ended the lend
 }
 
 func newSender(q *queuePair, stage *memory, g *regions, r *record) sender {
@@ -73,7 +80,8 @@ func newSender(q *queuePair, stage *memory, g *regions, r *record) sender {
 		queue: q, stage: stage, size: uint64(r.size), ring: r.ring, key: r.key,
 		depth: uint64(r.messages), marks: make([]mark, sendDepth(int(r.messages))),
 		regions: g, loans: make([]loan, loansMax),
-		part: min(uint64(r.size)/4, uint64(q.of.maxMsg)) &^ (lineBytes - 1),
+		part:   min(uint64(r.size)/4, uint64(q.of.maxMsg)) &^ (lineBytes - 1),
+		offers: offers{places: make([]offer, places(int(r.messages)))},
 	}
 }
 
@@ -98,6 +106,19 @@ func (s *sender) send(h *transport.Header, pieces [2][]byte) bool {
 		return false
 	}
 	n := uint64(h.Length)
+	if i := s.offers.find(h); i >= 0 {
+		if s.place(h, pieces, i) {
+			return true
+		}
+		if s.short {
+			return false
+		}
+	} else if n >= lendMin && s.flying >= s.size/2 {
+		// The other end may be about to tell where this one is to go, too; when what is on its way
+		// has come and it has not, the frame goes through the ring.
+		s.short = true
+		return false
+	}
 	if n > smallBytes {
 		if !s.may(partMin) {
 			s.short = true
@@ -129,9 +150,9 @@ func (s *sender) send(h *transport.Header, pieces [2][]byte) bool {
 const loansMax = 32
 
 // lend has the frame at hand sent from where it lies, if the device knows that memory.
-func (s *sender) lend() {
+func (s *sender) lend() bool {
 	if len(s.parts[0])+len(s.parts[1]) < lendMin || s.loaned-s.repaid == loansMax {
-		return
+		return false
 	}
 	var in [2]*region
 	for i, p := range s.parts {
@@ -139,7 +160,7 @@ func (s *sender) lend() {
 			continue
 		}
 		if in[i] = s.regions.find(p); in[i] == nil {
-			return
+			return false
 		}
 	}
 	for _, r := range in {
@@ -150,6 +171,7 @@ func (s *sender) lend() {
 	s.lenders = in
 	s.loans[s.loaned%loansMax] = loan{frame: s.taken, pieces: s.parts, regions: in}
 	s.loaned++
+	return true
 }
 
 // gather makes a write of head bytes of the stage, and then of parts where they lie, n in all.
@@ -300,6 +322,7 @@ func (s *sender) repay() {
 			r.unuse()
 		}
 	}
+	s.flying -= l.flying
 	*l = loan{}
 	s.repaid++
 }

@@ -94,6 +94,14 @@ func (l *link) completed(c *completion) {
 			l.fail(err)
 		}
 		l.news = l.news || l.out.short
+	case immediate&boardBit != 0:
+		_, places := unpackBoard(immediate)
+		l.in.came++
+		l.in.placesRead += uint64(places)
+		board := l.ring.bytes[boardAt(l.in.size, 0):]
+		if err := l.out.offers.take(immediate, board, l.at.c.MaxPayload); err != nil {
+			l.fail(err)
+		}
 	default:
 		l.in.arrive(immediate)
 		l.in.came++
@@ -142,6 +150,7 @@ func (l *link) settle() {
 		return
 	}
 	l.tell()
+	l.tellWithdrawn()
 	if l.out.busy {
 		l.out.push()
 	}

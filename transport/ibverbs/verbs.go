@@ -22,8 +22,9 @@ type (
 
 // What a work request does, and how.
 const (
-	opSend  = C.IBV_WR_SEND_WITH_IMM
-	opWrite = C.IBV_WR_RDMA_WRITE_WITH_IMM
+	opSend       = C.IBV_WR_SEND_WITH_IMM
+	opWrite      = C.IBV_WR_RDMA_WRITE_WITH_IMM
+	opQuietWrite = C.IBV_WR_RDMA_WRITE // the other end hears nothing of it
 
 	signalled = C.IBV_SEND_SIGNALED
 	inlined   = C.IBV_SEND_INLINE

@@ -22,6 +22,9 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 		return fds, false
 	}
 	first := len(fds)
+	for _, l := range e.links.Known() {
+		l.tellNews()
+	}
 	e.poll()
 	quiet := !e.stirred()
 	if quiet && !e.armed {

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open, o Options) {
 		{"Frames", frameTests},
 		{"Lend", lendTests},
 		{"Receive", receiveTests},
+		{"Expect", expectTests},
 		{"Break", breakTests},
 		{"Traffic", trafficTests},
 		{"Cost", costTests},

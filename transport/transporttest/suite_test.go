@@ -45,6 +45,10 @@ var faults = []fault{
 		link: func(l transport.Link) transport.Link { return &keeping{Link: l} },
 	},
 	{
+		name: "Reclaim leaves destinations", noticed: "Expect/ReclaimGivesDestinationsBack",
+		link: func(l transport.Link) transport.Link { return &hasty{Link: l} },
+	},
+	{
 		name: "no bound", noticed: "Lend/SendSaysFalseWhenFullAndRecovers",
 		link: func(l transport.Link) transport.Link { return &boundless{Link: l} },
 	},
@@ -133,6 +137,25 @@ func (l *early) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 func (l *early) Sent() (uint64, error) {
 	_, err := l.Link.Sent()
 	return l.taken, err
+}
+
+// hasty writes to where a payload is expected as soon as the header is there, whatever happens.
+type hasty struct {
+	transport.Link
+	dst []byte
+}
+
+func (l *hasty) Expect(_ *transport.Header, dst []byte) bool {
+	l.dst = dst
+	return true
+}
+
+func (l *hasty) Next() (*transport.Header, error) {
+	h, err := l.Link.Next()
+	if h != nil && int(h.Length) == len(l.dst) {
+		clear(l.dst)
+	}
+	return h, err
 }
 
 type keeping struct{ transport.Link }
