@@ -100,7 +100,7 @@ func (s setting) run(comms []*Comm, round int, variants iter.Seq[variant]) error
 	ctx, cancel := context.WithTimeout(context.Background(), exhaustiveTime)
 	defer cancel()
 	return first(outcomes(comms, func(c *Comm) error {
-		ses := &session{ctx, c}
+		ses := &session{ctx: ctx, c: c}
 		for v := range variants {
 			err := kinds[v.typ].run(ses, v)
 			if refusal := v.refused(s, round); refusal != nil {

@@ -73,7 +73,7 @@ func TestSlowNetwork(t *testing.T) {
 					n.SlowReceiver(1, 20*time.Millisecond)
 					began := time.Now()
 					err := together(comms, func(c *Comm) error {
-						ses := &session{ctx, c}
+						ses := &session{ctx: ctx, c: c}
 						for v := range someOf(size, round, calls) {
 							if v.refused(setting{}, round) != nil {
 								continue
@@ -256,7 +256,7 @@ func cutDuring(t *testing.T, v variant, round, a, b int, after time.Duration) (t
 		var ended [16]time.Duration
 		failed := 0
 		for rank, err := range outcomes(comms, func(c *Comm) error {
-			err := kinds[v.typ].run(&session{ctx, c}, v)
+			err := kinds[v.typ].run(&session{ctx: ctx, c: c}, v)
 			ended[c.Rank()] = time.Since(began)
 			for i := 0; i < 2 && err == nil && after < never; i++ { // what another has found
 				err = Barrier(ctx, c)

@@ -50,7 +50,7 @@ func matrixProgram(ctx context.Context, argument string) error {
 		if err != nil {
 			return err
 		}
-		ses := &session{ctx, c}
+		ses := &session{ctx: ctx, c: c}
 		for v := range someOf(c.Size(), round, each) {
 			if v.refused(setting{}, round) != nil {
 				continue

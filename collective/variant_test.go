@@ -12,8 +12,9 @@ import (
 
 // session is a rank at work on variants.
 type session struct {
-	ctx context.Context
-	c   *Comm
+	ctx     context.Context
+	c       *Comm
+	special bool // buffers are of Alloc
 }
 
 // guarded is a buffer with elements on both sides that nobody may touch.
@@ -28,7 +29,20 @@ type guarded[T tensor.Element] struct {
 const guard = 9
 
 func newGuarded[T tensor.Element](name string, n, skew int, mark T) *guarded[T] {
-	g := &guarded[T]{name: name, memory: make([]T, n+skew+2*guard), mark: mark}
+	return guardIn(name, make([]T, n+skew+2*guard), n, skew, mark)
+}
+
+// newGuarded makes a buffer for a session.
+func (b *bench[T]) newGuarded(name string, n, skew int) *guarded[T] {
+	if !b.special {
+		return newGuarded(name, n, skew, b.mark)
+	}
+	return guardIn(name, Alloc[T](b.c, n+skew+2*guard), n, skew, b.mark)
+}
+
+// guardIn makes a buffer in memory that has room for the guards.
+func guardIn[T tensor.Element](name string, memory []T, n, skew int, mark T) *guarded[T] {
+	g := &guarded[T]{name: name, memory: memory, mark: mark}
 	for i := range g.memory {
 		g.memory[i] = mark
 	}
@@ -119,13 +133,13 @@ func (b *bench[T]) blocks(i int) T {
 }
 
 func (b *bench[T]) input(n int) *guarded[T] {
-	g := newGuarded("send", n, b.v.skew, b.mark)
+	g := b.newGuarded("send", n, b.v.skew)
 	g.fill(b.row(b.me, 0))
 	return g
 }
 
 func (b *bench[T]) output(n int) *guarded[T] {
-	g := newGuarded("recv", n, (b.v.skew*3)%8, b.mark)
+	g := b.newGuarded("recv", n, (b.v.skew*3)%8)
 	g.fill(func(int) T { return b.mark })
 	return g
 }
