@@ -17,7 +17,7 @@ func (e *engine) flush(p *peer) (moved bool) {
 			return true
 		}
 		e.reap(l)
-		if !taken {
+		if !taken && !l.closed { // a link that has just broken may have left the peer another one
 			return moved
 		}
 		moved = true
@@ -82,8 +82,8 @@ func (e *engine) sendLent(l *link, p *peer, o *outgoing) (bool, error) {
 
 // sendBatch offers several small messages to a link, in one frame.
 func (e *engine) sendBatch(l *link, p *peer) (bool, error) {
-	if e.reap(l); l.batched > l.done {
-		return false, nil // the link has the last one still
+	if e.reap(l); l.closed || l.batched > l.done {
+		return false, nil // it has just broken, or has the last frame still
 	}
 	b := &p.outbox
 	l.frame = append(append(l.frame[:0], b.current.meta...), b.current.body...)

@@ -30,12 +30,13 @@ type fakeLink struct {
 
 	mu    sync.Mutex
 	in    []frame
-	part  int  // the most bytes that one Read gives; 0: all
-	shown bool // the head was
-	taken int  // of the head's payload
-	end   error
+	part  int   // the most bytes that one Read gives; 0: all
+	shown bool  // the head was
+	taken int   // of the head's payload
+	end   error // of what comes in
 	over  bool
 
+	gone      error // of what goes out
 	sent      []frame
 	deaf      bool // it takes nothing
 	lends     bool // what it has taken is done when a test says so
@@ -77,6 +78,13 @@ func (l *fakeLink) breaks() {
 	l.end = errFake
 }
 
+// breaksBehind makes the link tell of its end when it is asked what of the sent is done.
+func (l *fakeLink) breaksBehind() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gone = errFake
+}
+
 func (l *fakeLink) setDeaf(deaf bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,10 +106,10 @@ func (l *fakeLink) frames() []frame {
 func (l *fakeLink) Sent() (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lends {
+	if l.lends && l.gone == nil {
 		return l.done, nil
 	}
-	return uint64(len(l.sent)), nil
+	return uint64(len(l.sent)), l.gone
 }
 
 // keep makes the link have all that it takes from now on until returns is called.

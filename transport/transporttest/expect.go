@@ -39,6 +39,7 @@ func (p *pair) hear(at *end) {
 type expectedFrames struct {
 	*pair
 	rand     *rand.Rand
+	bytes    int // of a slot
 	from, to *end
 	source   []byte
 	target   []byte
@@ -50,12 +51,12 @@ type expectedFrames struct {
 }
 
 const (
-	expectedSlot  = 200 << 10
+	expectedSlot  = 200 << 10 // the longest
 	expectedSlots = 6
 )
 
 func (f *expectedFrames) slot(b []byte, i int) []byte {
-	at := i % expectedSlots * expectedSlot
+	at := i % expectedSlots * f.bytes
 	return b[at : at+f.sizes[i]]
 }
 
@@ -65,15 +66,15 @@ func (s *suite) expectedTraffic(t *testing.T) {
 	for seed := range uint64(2) {
 		p := s.pair(t)
 		f := &expectedFrames{pair: p, rand: rand.New(rand.NewPCG(seed, 5)), mine: map[int]int{}}
+		f.bytes = min(expectedSlot, s.options.MaxPayload/expectedSlots&^7)
 		f.from, f.to = p.both()[seed%2][0], p.both()[seed%2][1]
-		f.source = p.lendable(f.from, f.to, expectedSlot*expectedSlots, 1)
-		f.target = p.lendable(f.to, f.from, expectedSlot*expectedSlots, 2)
+		f.source = p.lendable(f.from, f.to, f.bytes*expectedSlots, 1)
+		f.target = p.lendable(f.to, f.from, f.bytes*expectedSlots, 2)
 		for range 40 {
 			f.sizes = append(f.sizes, f.rand.IntN(4)*50_000+f.rand.IntN(50_000))
 		}
-		limit := min(expectedSlot, s.options.MaxPayload)
 		for i := range f.sizes {
-			f.sizes[i] = min(f.sizes[i], limit)
+			f.sizes[i] = min(f.sizes[i], f.bytes)
 		}
 		p.until("all frames", func() bool { return f.act(seed) })
 		p.settle(f.from)
@@ -146,8 +147,8 @@ func (f *expectedFrames) receive() {
 	}
 	f.equal(got, want)
 	for slot, content := range f.mine {
-		b := f.target[slot*expectedSlot:][:expectedSlot]
-		if !bytes.Equal(b, filled(expectedSlot, uint64(content))) {
+		b := f.target[slot*f.bytes:][:f.bytes]
+		if !bytes.Equal(b, filled(f.bytes, uint64(content))) {
 			f.t.Fatalf("memory that was given back has changed when frame %d has come", f.taken)
 		}
 	}
@@ -177,7 +178,7 @@ func (f *expectedFrames) reclaim(seed uint64) {
 	f.to.link.Reclaim()
 	for i := range expectedSlots {
 		content := int(seed)*1000 + f.taken*10 + i
-		fill(f.target[i*expectedSlot:][:expectedSlot], uint64(content))
+		fill(f.target[i*f.bytes:][:f.bytes], uint64(content))
 		f.mine[i] = content
 	}
 	f.told = max(f.told, f.taken)
