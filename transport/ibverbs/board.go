@@ -74,17 +74,7 @@ func (s *sender) describe(place int, o *offer) bool {
 
 // tellNews tells the other end of the destinations on the list.
 func (s *sender) tellNews() {
-	at, n := boardAt(s.size, s.first), s.news*placeBytes
-	w := s.next()
-	w.opcode, w.immediate = opWrite, C.uint32_t(packBoard(s.first, s.news))
-	w.remote, w.rkey = C.uint64_t(s.ring+at), C.uint32_t(s.key)
-	w.pieces = 1
-	w.address[0], w.length[0] = C.uint64_t(s.stage.address()+at), C.uint32_t(n)
-	w.lkey[0] = s.stage.own()
-	if n <= s.queue.inline {
-		w.flags = inlined
-	}
-	s.messages++
+	w := s.image(boardAt(s.size, s.first), s.news*placeBytes, packBoard(s.first, s.news))
 	s.news = 0
 	s.post(w, false)
 	s.flush()

@@ -106,18 +106,20 @@ func (s *sender) send(h *transport.Header, pieces [2][]byte) bool {
 		return false
 	}
 	n := uint64(h.Length)
-	if i := s.offers.find(h); i >= 0 {
-		if s.place(h, pieces, i) {
-			return true
-		}
-		if s.short {
+	if n >= lendMin {
+		if i := s.offers.find(h); i >= 0 {
+			if s.place(h, pieces, i) {
+				return true
+			}
+			if s.short {
+				return false
+			}
+		} else if s.flying >= s.size/2 {
+			// The other end may be about to tell where this one is to go, too; when what is on its
+			// way has come and it has not, the frame goes through the ring.
+			s.short = true
 			return false
 		}
-	} else if n >= lendMin && s.flying >= s.size/2 {
-		// The other end may be about to tell where this one is to go, too; when what is on its way
-		// has come and it has not, the frame goes through the ring.
-		s.short = true
-		return false
 	}
 	if n > smallBytes {
 		if !s.may(partMin) {
@@ -236,8 +238,17 @@ func (s *sender) push() {
 
 // write puts a write of n bytes of the stage on the list, which moves the ring on.
 func (s *sender) write(off uint64, n int, on uint64) *work {
+	w := s.image(off, n, uint32(on))
+	s.at += on
+	s.quietBytes += on
+	return w
+}
+
+// image puts a message on the list that makes n bytes of the ring, or of the board behind it, what
+// they are on the stage.
+func (s *sender) image(off uint64, n int, immediate uint32) *work {
 	w := s.next()
-	w.opcode, w.immediate = opWrite, C.uint32_t(on)
+	w.opcode, w.immediate = opWrite, C.uint32_t(immediate)
 	w.remote, w.rkey = C.uint64_t(s.ring+off), C.uint32_t(s.key)
 	w.pieces = 1
 	w.address[0], w.length[0] = C.uint64_t(s.stage.address()+off), C.uint32_t(n)
@@ -245,9 +256,7 @@ func (s *sender) write(off uint64, n int, on uint64) *work {
 	if n <= s.queue.inline {
 		w.flags = inlined
 	}
-	s.at += on
 	s.messages++
-	s.quietBytes += on
 	return w
 }
 

@@ -184,15 +184,22 @@ func (f *expectedFrames) reclaim(seed uint64) {
 	f.told = max(f.told, f.taken)
 }
 
+// announced has b expect a frame, and a hear of it.
+func (p *pair) announced(size int) (h *transport.Header, source, target []byte) {
+	p.t.Helper()
+	source, target = p.lendable(p.a, p.b, size, 1), p.lendable(p.b, p.a, size, 2)
+	h = frame(9, size)
+	p.b.expect(h, target)
+	p.hear(p.a)
+	return h, source, target
+}
+
 // expectedReclaim has the other end send when the memory is the caller's again.
 func (s *suite) expectedReclaim(t *testing.T) {
+	const size = 150_000
 	for _, heard := range []bool{false, true} {
 		p := s.pair(t)
-		const size = 150_000
-		source, target := p.lendable(p.a, p.b, size, 1), p.lendable(p.b, p.a, size, 2)
-		h := frame(9, size)
-		p.b.expect(h, target)
-		p.hear(p.a)
+		h, source, target := p.announced(size)
 		p.b.link.Reclaim()
 		if heard {
 			p.hear(p.a)
@@ -209,12 +216,9 @@ func (s *suite) expectedReclaim(t *testing.T) {
 
 // expectedClose has the other end send when the link is closed.
 func (s *suite) expectedClose(t *testing.T) {
-	p := s.pair(t)
 	const size = 150_000
-	source, target := p.lendable(p.a, p.b, size, 1), p.lendable(p.b, p.a, size, 2)
-	h := frame(9, size)
-	p.b.expect(h, target)
-	p.hear(p.a)
+	p := s.pair(t)
+	h, source, target := p.announced(size)
 	if err := p.b.link.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type Endpoint[L Link] struct {
 	Turn *sync.Mutex
 	// Remedy says what a person can do about an error, "" when nothing is known.
 	Remedy func(error) string
-	// Drop closes a link that comes too late for anybody to have. The turn is not held.
+	// Drop closes a link that was dialled too late for anybody to have. The turn is not held.
 	Drop func(L) error
 	// GiveWay is after what time a connection that has not said hello gives its place to one that
 	// waits; 0 stands for HandshakeTime.
@@ -94,18 +94,13 @@ func (s *Links[L]) Accept() transport.Link {
 	return l
 }
 
-// queue hands a link over to Accept, or drops it when the endpoint is closing.
-func (s *Links[L]) queue(l L) error {
+// queue hands a link over to Accept. Close waits for who calls it, so it ends the link if nobody has it.
+func (s *Links[L]) queue(l L) {
 	s.mu.Lock()
-	if s.closing.Load() {
-		s.mu.Unlock()
-		return s.of.Drop(l)
-	}
 	defer s.mu.Unlock()
 	s.accepted = append(s.accepted, l)
 	s.waiting.Store(int32(len(s.accepted)))
 	s.Wakeup.Ring()
-	return nil
 }
 
 // Enter begins a dial to a peer, for which Close waits until it calls leave. The context ends with
@@ -197,7 +192,7 @@ func (s *Links[L]) Close(stop func() error, last func(all []L) error) error {
 
 func (s *Links[L]) close(stop func() error, last func(all []L) error) error {
 	s.mu.Lock()
-	s.closing.Store(true) // from here on nothing is queued
+	s.closing.Store(true) // from here on nobody dials
 	s.mu.Unlock()
 	s.cancel() // ends handshakes and dials
 	s.Wakeup.Ring()

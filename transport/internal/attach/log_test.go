@@ -1,48 +1,42 @@
 package attach
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// lines is a log that a test reads.
+// lines is what a test reads of a log: its warnings.
 type lines struct {
-	mu  sync.Mutex
-	all []string
+	mu   sync.Mutex
+	text strings.Builder
 }
 
-func (l *lines) logger() *slog.Logger { return slog.New(l) }
+func (l *lines) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
 
-func (*lines) Enabled(context.Context, slog.Level) bool { return true }
-func (l *lines) WithAttrs([]slog.Attr) slog.Handler     { return l }
-func (l *lines) WithGroup(string) slog.Handler          { return l }
-
-func (l *lines) Handle(_ context.Context, r slog.Record) error {
-	if r.Level < slog.LevelWarn {
-		return nil
-	}
-	var b strings.Builder
-	b.WriteString(r.Message)
-	r.Attrs(func(a slog.Attr) bool {
-		fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
-		return true
-	})
+func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all = append(l.all, b.String())
-	return nil
+	return l.text.Write(p)
 }
 
 // warnings returns the lines since the last call.
 func (l *lines) warnings() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	got := l.all
-	l.all = nil
+	got := strings.FieldsFunc(l.text.String(), func(r rune) bool { return r == '\n' })
+	l.text.Reset()
 	return got
 }
 

@@ -60,7 +60,7 @@ func (s *Links[L]) receive(conn net.Conn, welcome func(net.Conn) (L, error)) {
 	var none L
 	if err == nil && l != none {
 		s.of.Config.Logger.Debug(s.of.Driver+": accepted", "link", l)
-		err = s.queue(l)
+		s.queue(l)
 	}
 	if err != nil && s.ctx.Err() == nil {
 		failure := transport.HelloLinkError(s.of.Config.Rank, from, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -112,8 +113,8 @@ func TestServe(t *testing.T) {
 		}{
 			{"y", true, ""},
 			{"n", false, ""},
-			{"x", false, "test: refused a connection rank=0 at=pipe from=pipe error=an odd byte " +
-				"claimed rank=-1 remedy=try again"},
+			{"x", false, `msg="test: refused a connection" rank=0 at=pipe from=pipe ` +
+				`error="an odd byte" "claimed rank"=-1 remedy="try again"`},
 		} {
 			if _, err := r.door.connect().Write([]byte(c.says)); err != nil {
 				t.Fatal(err)
@@ -122,7 +123,7 @@ func TestServe(t *testing.T) {
 			if l := r.links.Accept(); (l != nil) != c.link {
 				t.Errorf("%q makes link %v", c.says, l)
 			}
-			if got := r.log.warnings(); len(got) > 1 || c.log != "" && (len(got) == 0 || got[0] != c.log) {
+			if got := strings.Join(r.log.warnings(), "\n"); got != c.log {
 				t.Errorf("%q is worth %q, want %q", c.says, got, c.log)
 			}
 		}
@@ -146,7 +147,8 @@ func TestServeGoesOn(t *testing.T) {
 		if took := time.Since(begin); took != acceptPause {
 			t.Errorf("it paused for %v", took)
 		}
-		want := "test: can't take a connection rank=0 at=door error=too many open files remedy=try again"
+		want := `msg="test: can't take a connection" rank=0 at=door error="too many open files" ` +
+			`remedy="try again"`
 		if got := r.log.warnings(); len(got) != 1 || got[0] != want {
 			t.Errorf("the log says %q", got)
 		}
@@ -251,7 +253,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 			r.report("refused")
 		}
 		got := log.warnings()
-		if len(got) != 2 || got[0] != "refused lines left out before=50" || got[1] != "refused" {
+		if len(got) != 2 || got[0] != `msg=refused "lines left out before"=50` || got[1] != "msg=refused" {
 			t.Errorf("two seconds later: %q", got)
 		}
 	})
