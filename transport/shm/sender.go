@@ -5,6 +5,7 @@ package shm
 import (
 	"encoding/binary"
 	"fmt"
+	"unsafe"
 
 	"github.com/tutti-ml/tutti/transport"
 )
@@ -12,6 +13,15 @@ import (
 // stepBytes is how much of a stream is filled before the other end is told: little enough that it
 // begins early, and that what it takes is still in the cache that both share.
 const stepBytes = 16 << 10
+
+const (
+	// linesAhead is how many frames before its own a line is fetched: the other end has it, since the lap
+	// before, and handing it over takes as long as one or two frames.
+	linesAhead = 2
+	// fetchBytes is how much of a small payload is fetched as early. Longer ones take so long to copy that
+	// the processor itself sees what they are about.
+	fetchBytes = 512
+)
 
 // sender puts frames into one direction of a segment. Small ones are copied there at once; of large
 // ones at most one is unfinished.
@@ -66,6 +76,7 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 	id := identityOf(h)
 	same := id == s.last
 	at := &s.lines[s.taken%lines]
+	prefetchWrite(unsafe.Pointer(&s.lines[(s.taken+linesAhead)%lines]))
 	word := uint64(stampOf(s.taken)) | uint64(h.Kind)<<40 | uint64(h.Flags)<<48
 	switch {
 	case same && length <= restBytes:
@@ -114,6 +125,10 @@ func (s *sender) putSmall(length int, pieces [2][]byte) bool {
 	n := copy(b, pieces[0])
 	copy(b[n:], pieces[1])
 	s.smallAt = end
+	ahead := end + (linesAhead-1)*(end-at) // where a payload will be if the next ones are like this
+	for off := uint64(0); off < min(end-at, fetchBytes); off += lineBytes {
+		prefetchWrite(unsafe.Pointer(&s.small[(ahead+off)%smallBytes]))
+	}
 	return true
 }
 

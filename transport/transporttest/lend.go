@@ -1,7 +1,10 @@
 package transporttest
 
 import (
+	"bytes"
 	"testing"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 var lendTests = []subtest{
@@ -9,6 +12,7 @@ var lendTests = []subtest{
 	{"EmptyFramesAreBoundedToo", (*suite).emptyBackPressure},
 	{"SentCountsInOrder", (*suite).sentCounts},
 	{"MemoryIsTheCallersOnceCounted", (*suite).reuse},
+	{"InlinePayloadsAreDoneAtOnce", (*suite).inline},
 	{"ReclaimEndsAllLends", (*suite).reclaim},
 	{"ReclaimInTheMiddleOfAFrame", (*suite).reclaimMiddle},
 	{"ReclaimWithNothingLent", (*suite).reclaimNothing},
@@ -215,4 +219,34 @@ func (s *suite) reclaimNothing(t *testing.T) {
 	}
 	p.put(p.a, frame(2, 8), filled(8, 2))
 	p.take(p.b, frame(2, 8), filled(8, 2))
+}
+
+// inline is about a link that is a transport.Inliner: what it copies is the caller's when Send returns, and
+// its methods work while it is held.
+func (s *suite) inline(t *testing.T) {
+	p := s.pair(t)
+	for _, way := range p.both() {
+		from, ok := way[0].link.(transport.Inliner)
+		if !ok {
+			return
+		}
+		to := way[1].link.(transport.Inliner)
+		size := from.Inline()
+		for i, n := range []int{0, 1, 40, size / 2, size} {
+			payload := filled(n, uint64(i))
+			want := bytes.Clone(payload)
+			from.Hold()
+			p.put(way[0], frame(uint64(i), n), payload)
+			done, err := from.Sent()
+			from.Release()
+			if err != nil || done != way[0].sent {
+				t.Fatalf("Sent counts %d of %d frames after one of %d bytes: %v", done, way[0].sent, n, err)
+			}
+			clear(payload)
+			h := p.next(way[1])
+			to.Hold()
+			p.rest(way[1], h, frame(uint64(i), n), want)
+			to.Release()
+		}
+	}
 }

@@ -41,6 +41,10 @@ var faults = []fault{
 		link: func(l transport.Link) transport.Link { return &early{Link: l} },
 	},
 	{
+		name: "Inline promises too much", noticed: "Lend/InlinePayloadsAreDoneAtOnce",
+		link: func(l transport.Link) transport.Link { return &boastful{Link: l} },
+	},
+	{
 		name: "Reclaim does nothing", noticed: "Lend/ReclaimEndsAllLends",
 		link: func(l transport.Link) transport.Link { return &keeping{Link: l} },
 	},
@@ -138,6 +142,13 @@ func (l *early) Sent() (uint64, error) {
 	_, err := l.Link.Sent()
 	return l.taken, err
 }
+
+// boastful says that it copies what it is lent.
+type boastful struct{ transport.Link }
+
+func (*boastful) Inline() int { return 1 << 20 }
+func (*boastful) Hold()       {}
+func (*boastful) Release()    {}
 
 // hasty writes to where a payload is expected as soon as the header is there, whatever happens.
 type hasty struct {
