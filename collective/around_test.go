@@ -145,7 +145,8 @@ func TestSecondLinkTellsWhy(t *testing.T) {
 	ep := &fakeEndpoint{script: &script{}, size: 3, atEnd: func() {}}
 	c := fakeWorld(t, 0, 3, ep)
 	buf := make([]byte, 1)
-	r := recv(buf, 1)
+	var r request
+	recv(&r, buf, 1)
 	first, second := ep.link(1), ep.link(1)
 	first.frames = []*fakeFrame{{header: transport.Header{
 		Kind: transport.Data, Flags: transport.PointToPoint, Length: 1,

@@ -20,6 +20,7 @@ type mirror struct {
 	data    []byte
 	here    bool
 	sent    uint64
+	edit    func(*transport.Header) // what happens to a frame on its way
 }
 
 func (m *mirror) Addresses() []byte                                         { return nil }
@@ -35,6 +36,9 @@ func (m *mirror) Reclaim()                                                  {}
 
 func (m *mirror) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 	m.header = *h
+	if m.edit != nil {
+		m.edit(&m.header)
+	}
 	m.data = m.payload[:copy(m.payload[:], pieces[0])]
 	m.here = true
 	m.sent++
@@ -62,16 +66,18 @@ func (m *mirror) Discard(n int) {
 	m.here = len(m.data) > 0
 }
 
-// BenchmarkCall is a call of a few bytes without wire and wait.
-func BenchmarkCall(b *testing.B) {
+// mirrored is rank 1 of two, whose peer is m.
+func mirrored(t testing.TB, m *mirror) *Comm {
 	cfg, err := newConfig(nil)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	c := newWorld(world{
-		rank: 1, members: []rendezvous.Member{{}, {}}, ep: &mirror{}, config: cfg, driver: "shm",
-	})
-	ctx := context.Background()
+	return newWorld(world{rank: 1, members: []rendezvous.Member{{}, {}}, ep: m, config: cfg, driver: "shm"})
+}
+
+// BenchmarkCall is a call of a few bytes without wire and wait.
+func BenchmarkCall(b *testing.B) {
+	c, ctx := mirrored(b, &mirror{}), context.Background()
 	for _, n := range []int{1, 8} {
 		b.Run(fmt.Sprint("AllReduce/", 4*n), func(b *testing.B) {
 			buf := make([]float32, n)

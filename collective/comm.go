@@ -86,21 +86,37 @@ func (c *Comm) run(ctx context.Context, r *request) error {
 	if err := r.check(c.rank, c.size); err != nil {
 		return err
 	}
-	e := c.e
-	e.enter()
-	defer e.mu.Unlock()
-	call, err := c.issue(ctx, r)
+	c.e.enter()
+	defer c.e.mu.Unlock()
+	entry, err := c.find(ctx, r)
 	if err != nil {
 		return err
 	}
+	return c.runPlan(ctx, entry, r)
+}
+
+// runPlan makes a call of a plan and waits for it. It is entered and left with the turn.
+func (c *Comm) runPlan(ctx context.Context, entry *planned, r *request) error {
+	e := c.e
+	seq := c.number(entry, r)
+	brief := e.mayBeBrief(c, entry.brief)
+	if brief && e.runBrief(entry, r, seq) {
+		return nil
+	}
+	call := c.newCall(entry)
+	call.reset(r)
+	if brief {
+		call.resume(entry.brief)
+	}
+	c.issue(ctx, call, seq)
 	e.wait(ctx, call)
-	err = call.err
+	err := call.err
 	c.recycle(call)
 	return err
 }
 
-// issue posts a call. It is entered and left with the turn.
-func (c *Comm) issue(ctx context.Context, r *request) (*call, error) {
+// find returns the plan of a call, with all links that it needs. It is entered and left with the turn.
+func (c *Comm) find(ctx context.Context, r *request) (*planned, error) {
 	if err := c.usable(); err != nil {
 		return nil, err
 	}
@@ -113,15 +129,16 @@ func (c *Comm) issue(ctx context.Context, r *request) (*call, error) {
 			return nil, err
 		}
 	}
-	call := c.newCall(entry)
-	call.reset(r)
-	call.ctx = ctx
-	c.number(call, r)
+	return entry, nil
+}
+
+// issue posts a call.
+func (c *Comm) issue(ctx context.Context, call *call, seq uint64) {
+	call.ctx, call.seq = ctx, seq
 	c.e.post(call)
 	if call.done {
 		c.e.flushLater() // nobody will wait, and so lead, for it
 	}
-	return call, nil
 }
 
 func (c *Comm) usable() error {
@@ -136,21 +153,22 @@ func (c *Comm) usable() error {
 
 // number gives a call its place in the order: among collectives, or among the messages to or from
 // one peer.
-func (c *Comm) number(call *call, r *request) {
+func (c *Comm) number(entry *planned, r *request) (seq uint64) {
 	if r.coll == schedule.SendRecv {
-		ch := call.links[0].ch
+		ch := entry.channels[0]
 		next := &ch.recvSeq
 		if r.sending {
 			next = &ch.sendSeq
 		}
-		call.seq = *next
+		seq = *next
 		*next++
-		return
+		return seq
 	}
-	call.seq = c.seq
+	seq = c.seq
 	c.seq++
-	made := &c.history[call.seq%historyLen]
-	made.seq, made.made, made.fingerprint = call.seq, true, call.entry.fingerprint
+	made := &c.history[seq%historyLen]
+	made.seq, made.made, made.fingerprint = seq, true, entry.fingerprint
+	return seq
 }
 
 // newCall returns an idle call of a plan, or makes one.
@@ -169,10 +187,9 @@ func (c *Comm) newCall(entry *planned) *call {
 		signal:  make(chan struct{}, 1),
 	}
 	for i := range call.links {
-		p := entry.peers[i]
-		ch := p.channel(channelID{c.id, entry.key.coll == schedule.SendRecv})
-		ch.comm = c
-		call.links[i] = callLink{call: call, link: &entry.plan.Links[i], peer: p, ch: ch}
+		call.links[i] = callLink{
+			call: call, link: &entry.plan.Links[i], peer: entry.peers[i], ch: entry.channels[i],
+		}
 	}
 	return call
 }
@@ -203,7 +220,10 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 	e := c.e
 	if entry.peers == nil {
 		for i := range entry.plan.Links {
-			entry.peers = append(entry.peers, e.peers[c.ranks[entry.plan.Links[i].Peer]])
+			p := e.peers[c.ranks[entry.plan.Links[i].Peer]]
+			ch := p.channel(channelID{c.id, entry.key.coll == schedule.SendRecv})
+			ch.comm = c
+			entry.peers, entry.channels = append(entry.peers, p), append(entry.channels, ch)
 		}
 	}
 	e.sweep()
@@ -249,6 +269,7 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 		}
 	}
 	entry.connected = true
+	entry.brief = newBrief(entry, c.size)
 	return nil
 }
 

@@ -33,6 +33,7 @@ type engine struct {
 	header   transport.Header // scratch for the frame being sent
 	spare    heldMemory
 	passes   int
+	looks    int // see briefLooks; none where ranks share cores
 
 	leading  bool
 	usurped  bool // a waiting goroutine wants to lead in place of the pump
@@ -167,7 +168,7 @@ func (e *engine) attach(l transport.Link) {
 	}
 	p.links = append(p.links, newInLink(l))
 	if p.out == nil {
-		p.out = l
+		p.use(l)
 		e.log.Debug("link open", "rank", e.rank, "peer", r, "link", l.String())
 	}
 }
@@ -198,10 +199,10 @@ func (c *call) notify() {
 func (e *engine) post(c *call) {
 	for i := range c.links {
 		cl := &c.links[i]
-		if len(cl.link.Sends) > 0 {
+		if cl.sendAt < len(cl.link.Sends) {
 			cl.ch.sendQ.push(cl)
 		}
-		if len(cl.link.Recvs) > 0 {
+		if cl.recvAt < len(cl.link.Recvs) {
 			cl.ch.recvQ.push(cl)
 		}
 		gone := cl.peer.err != nil || len(c.comm.left) > 0 && c.comm.gone(c.comm.rankOf(cl.peer))

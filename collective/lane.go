@@ -11,10 +11,19 @@ import (
 // frames to a peer all take the same lane, in order: what is sent on another does not hold them up.
 type lane struct {
 	out      transport.Link
+	inline   int         // up to how many bytes of payload it copies at once
 	inflight queue[lent] // frames that the link has taken and not yet let go
 	reaped   uint64      // how many of the link's frames have been let go
 	control  queue[control]
 	opened   chan struct{} // of the urgent lane: closed when its link has been opened, or can't be
+}
+
+// use makes l the link of the lane.
+func (ln *lane) use(l transport.Link) {
+	ln.out = l
+	if i, ok := l.(transport.Inliner); ok {
+		ln.inline = i.Inline()
+	}
 }
 
 // lent is an operation whose memory a link has; no call for a control frame. staged is memory of the
@@ -97,7 +106,7 @@ func (e *engine) openUrgent(ctx context.Context, p *peer) {
 	switch {
 	case err == nil && p.err == nil:
 		p.links = append(p.links, newInLink(l))
-		u.out = l
+		u.use(l)
 	case err == nil:
 		_ = l.Close() // nothing was sent on it
 	case ctx.Err() != nil:
@@ -127,7 +136,7 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 		if !ch.room(n + transport.HeaderBytes) {
 			break
 		}
-		e.data(ch, cl, n)
+		e.data(ch, c.entry, c.seq, uint32(cl.sendAt), n)
 		pieces := e.payload(cl, o)
 		if e.checksum {
 			e.header.Flags |= transport.Checksummed
@@ -155,15 +164,15 @@ func (e *engine) pumpSends(cl *callLink) (moved bool) {
 	return moved
 }
 
-// data fills the header of the next frame of a call.
-func (e *engine) data(ch *channel, cl *callLink, length uint32) {
+// data fills the header of a frame of call seq.
+func (e *engine) data(ch *channel, entry *planned, seq uint64, frame, length uint32) {
 	// Field by field: a literal would be built elsewhere and copied, which stalls on what was just
 	// written.
 	h := &e.header
 	h.Kind, h.Flags, h.Checksum = transport.Data, flagsOf(ch), 0
-	h.Epoch, h.Comm, h.Seq = ch.comm.epoch, ch.id.comm, cl.call.seq
-	h.Step, h.Length, h.Credit = uint32(cl.sendAt), length, ch.taken
-	h.Fingerprint = cl.call.entry.fingerprint
+	h.Epoch, h.Comm, h.Seq = ch.comm.epoch, ch.id.comm, seq
+	h.Step, h.Length, h.Credit = frame, length, ch.taken
+	h.Fingerprint = entry.fingerprint
 }
 
 // reap notes which lends have ended.

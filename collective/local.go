@@ -58,6 +58,9 @@ func newWorld(w world) *Comm {
 		e.peers = append(e.peers, p)
 	}
 	hosts, inTurns := topology.HostsOf(ids).Index, crowded(w.members)
+	if !inTurns {
+		e.looks = briefLooks
+	}
 	pl := planner{
 		hosts: hosts, assumed: assumed(w.driver, hosts, inTurns), force: w.config.force,
 		canonical: w.config.invariant, chunkBytes: w.config.chunk(w.driver, inTurns),

@@ -33,6 +33,7 @@ type peer struct {
 type inLink struct {
 	transport.Link
 	expecter transport.Expecter // the same, where it is one
+	inliner  transport.Inliner  // the same, where it is one
 	expected bool               // it has memory of callers'
 	filling  *heldFrame         // the head frame, being moved to held memory
 	fillCh   *channel
@@ -46,7 +47,8 @@ type inLink struct {
 
 func newInLink(l transport.Link) *inLink {
 	expecter, _ := l.(transport.Expecter)
-	return &inLink{Link: l, expecter: expecter}
+	inliner, _ := l.(transport.Inliner)
+	return &inLink{Link: l, expecter: expecter, inliner: inliner}
 }
 
 // next returns the header of the frame at the head. It is gone with the last byte of the payload.
@@ -137,13 +139,18 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 		ch.recvQ.pop()
 	}
 	if ch.take(uint32(c.carried(o.Dst.Len())) + transport.HeaderBytes) {
-		if ch.lane == nil {
-			ch.chooseLane() // credit must not be overtaken by the newer one of a frame
-		}
-		ch.told = ch.taken
-		e.tell(cl.peer, transport.Header{
-			Kind: transport.Credit, Comm: ch.id.comm, Epoch: ch.comm.epoch, Credit: ch.taken, Flags: flagsOf(ch),
-		}, nil)
+		e.giveCredit(ch)
 	}
 	c.opDone(i)
+}
+
+// giveCredit tells the peer how much of what it has sent on the channel has been taken.
+func (e *engine) giveCredit(ch *channel) {
+	if ch.lane == nil {
+		ch.chooseLane() // credit must not be overtaken by the newer one of a frame
+	}
+	ch.told = ch.taken
+	e.tell(ch.peer, transport.Header{
+		Kind: transport.Credit, Comm: ch.id.comm, Epoch: ch.comm.epoch, Credit: ch.taken, Flags: flagsOf(ch),
+	}, nil)
 }

@@ -35,7 +35,9 @@ type planned struct {
 	plan        *schedule.Plan
 	fingerprint [transport.FingerprintBytes]byte
 	peers       []*peer // of each of the plan's links, in order
+	channels    []*channel
 	connected   bool    // all links that this rank must dial are open
+	brief       *brief  // set when connected, nil where the plan has no brief form
 	idle        []*call // finished calls, to be used again
 	used        uint64  // when it was last used, in calls of the communicator
 	forgotten   bool    // it is not in the cache any more

@@ -202,7 +202,8 @@ func TestSecondLinkIsReadToItsEnd(t *testing.T) {
 		t.Run(g.name, func(t *testing.T) {
 			c, peer := rawPeer(t, g, 2)
 			payload := "12345678"
-			r := recv(make([]byte, len(payload)), 1)
+			var r request
+			recv(&r, make([]byte, len(payload)), 1)
 			offer(t, peer[1], transport.Header{
 				Kind: transport.Data, Flags: transport.PointToPoint,
 				Fingerprint: r.fingerprint(-1, defaultChunkBytes, 0),

@@ -258,7 +258,7 @@ func (t *tuner) exchange(
 	}
 	entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, chunk, 0)}
 	entry.key.coll = r.coll
-	if err := t.c.runPlan(ctx, entry, &r, 1); err != nil {
+	if err := t.c.runProbe(ctx, entry, &r, 1); err != nil {
 		return 0, err
 	}
 	if size.what == touching {
@@ -268,7 +268,7 @@ func (t *tuner) exchange(
 	took := make([]time.Duration, times/batch)
 	for i := range took {
 		begin := time.Now()
-		if err := t.c.runPlan(ctx, entry, &r, batch); err != nil {
+		if err := t.c.runProbe(ctx, entry, &r, batch); err != nil {
 			return 0, err
 		}
 		took[i] = time.Since(begin) / time.Duration(batch)
@@ -363,11 +363,10 @@ func severalProgram(rank, size int, ring []int, count, hops int) *schedule.Progr
 	return p
 }
 
-// runPlan makes calls of a plan that the planner does not know.
-func (c *Comm) runPlan(ctx context.Context, entry *planned, r *request, calls int) error {
-	e := c.e
-	e.enter()
-	defer e.mu.Unlock()
+// runProbe makes calls of a plan that the planner does not know.
+func (c *Comm) runProbe(ctx context.Context, entry *planned, r *request, calls int) error {
+	c.e.enter()
+	defer c.e.mu.Unlock()
 	for range calls {
 		if err := c.usable(); err != nil {
 			return err
@@ -377,16 +376,9 @@ func (c *Comm) runPlan(ctx context.Context, entry *planned, r *request, calls in
 				return err
 			}
 		}
-		call := c.newCall(entry)
-		call.reset(r)
-		call.ctx = ctx
-		c.number(call, r)
-		e.post(call)
-		e.wait(ctx, call)
-		if call.err != nil {
-			return call.err
+		if err := c.runPlan(ctx, entry, r); err != nil {
+			return err
 		}
-		entry.idle = append(entry.idle, call)
 	}
 	return nil
 }

@@ -187,7 +187,7 @@ func TestExchange(t *testing.T) {
 				}
 				entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, 64, 0)}
 				entry.key.coll = coll
-				if err := c.runPlan(testContext(t), entry, &r, 1); err != nil {
+				if err := c.runProbe(testContext(t), entry, &r, 1); err != nil {
 					return err
 				}
 				// Three hops: out has what the rank three before began with, or the sums on the way.

@@ -15,7 +15,7 @@ type Work struct {
 // start issues a call without waiting for it. Whatever is wrong with it, Wait tells. Calls of one
 // communicator that are under way at the same time finish in any order. The first call that
 // needs a new link opens it before it returns.
-func (c *Comm) start(ctx context.Context, r request) *Work {
+func (c *Comm) start(ctx context.Context, r *request) *Work {
 	w := &Work{comm: c}
 	if w.err = r.check(c.rank, c.size); w.err != nil {
 		w.done = true
@@ -24,10 +24,14 @@ func (c *Comm) start(ctx context.Context, r request) *Work {
 	e := c.e
 	e.enter()
 	defer e.mu.Unlock()
-	if w.call, w.err = c.issue(ctx, &r); w.err != nil {
-		w.done = true
+	entry, err := c.find(ctx, r)
+	if err != nil {
+		w.done, w.err = true, err
 		return w
 	}
+	w.call = c.newCall(entry)
+	w.call.reset(r)
+	c.issue(ctx, w.call, c.number(entry, r))
 	if w.call.done {
 		return w
 	}

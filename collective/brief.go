@@ -1,0 +1,259 @@
+package collective
+
+import (
+	"slices"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+const (
+	// briefOps and briefBytes are the most operations of a brief plan, and the most bytes of each;
+	// briefScratch the most of its scratch memory.
+	briefOps     = 64
+	briefBytes   = 4 << 10
+	briefScratch = 32 << 10
+	// briefLooks is how many times a link is asked for a frame: half a microsecond over shared memory,
+	// so about as long as a message takes.
+	briefLooks = 64
+)
+
+// brief is a plan of few operations on few bytes. Most of what the engine does for a call is there so
+// that the call can wait, beside others: counters of dependencies, queues of what is to be sent and
+// received. A brief call whose frames are there when they are looked for needs none of that: its caller
+// runs the operations in the order of the program, which is one of those that dependencies allow. The
+// first thing that can't be done at once makes an ordinary call of what is left: see resume.
+type brief struct {
+	size     int // of the communicator
+	ops      []briefOp
+	channels []*channel
+	scratch  []byte
+
+	// How far it has come: operations done, whether the link has taken the next one, a send, but not let
+	// go of its memory, and how many bytes of the next one, a receive, are here.
+	at   int
+	lent bool
+	got  int
+}
+
+// briefOp is an operation on memory in one piece.
+type briefOp struct {
+	kind      schedule.Kind
+	left      bool
+	last      bool
+	link      int    // among those of the plan
+	frame     uint32 // its number on the link
+	size      int
+	dst, a, b briefSpan
+}
+
+// briefSpan is where an operand begins.
+type briefSpan struct {
+	buf schedule.Buffer
+	off int
+}
+
+// newBrief returns the brief form of a plan, nil when it has none.
+func newBrief(p *planned, size int) *brief {
+	if p.wire != 0 || len(p.plan.Ops) > briefOps || p.plan.ScratchBytes > briefScratch {
+		return nil
+	}
+	b := &brief{
+		size: size, channels: p.channels, ops: make([]briefOp, len(p.plan.Ops)),
+		scratch: alignedBytes(p.plan.ScratchBytes),
+	}
+	for i := range p.plan.Ops {
+		o := &p.plan.Ops[i]
+		if o.Bytes() > briefBytes || o.Dst.Pieces[1].Len+o.A.Pieces[1].Len+o.B.Pieces[1].Len > 0 {
+			return nil
+		}
+		b.ops[i] = briefOp{
+			kind: o.Kind, left: o.Left, last: o.Last, size: o.Bytes(),
+			dst: spanOf(&o.Dst), a: spanOf(&o.A), b: spanOf(&o.B),
+		}
+	}
+	for k, l := range p.plan.Links {
+		if !slices.IsSorted(l.Sends) || !slices.IsSorted(l.Recvs) {
+			return nil // frames are not in the order of the operations
+		}
+		for _, frames := range [][]int32{l.Sends, l.Recvs} {
+			for n, i := range frames {
+				b.ops[i].link, b.ops[i].frame = k, uint32(n)
+			}
+		}
+	}
+	return b
+}
+
+func spanOf(r *schedule.Region) briefSpan { return briefSpan{r.Buf, r.Pieces[0].Off} }
+
+// mayBeBrief reports whether nothing is under way that a brief call would have to wait for, or let
+// others wait for.
+func (e *engine) mayBeBrief(c *Comm, b *brief) bool {
+	if b == nil || e.leading || len(e.active) > 0 || e.checksum {
+		return false
+	}
+	if e.passes++; e.passes%sweepEvery == 0 {
+		e.sweep()
+	}
+	if c.failed != nil || len(c.left) > 0 {
+		return false
+	}
+	for _, ch := range b.channels {
+		if ch.lane == nil || ch.from == nil || ch.held.len() > 0 || ch.from.kept || ch.from.filling != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// runBrief runs a call in the order of its operations, and reports whether it is done.
+func (e *engine) runBrief(entry *planned, r *request, seq uint64) bool {
+	b := entry.brief
+	m := briefMemory{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: b.scratch}
+	for b.at = range b.ops {
+		o := &b.ops[b.at]
+		done := true
+		switch o.kind {
+		case schedule.Send:
+			done = e.sendBrief(entry, o, seq, m.part(o.a, o.size))
+		case schedule.Recv, schedule.RecvReduce:
+			done = e.receiveBrief(entry, o, r, seq, &m)
+		case schedule.Copy:
+			copy(m.part(o.dst, o.size), m.part(o.a, o.size))
+		default:
+			m.combine(o, r, m.part(o.b, o.size))
+		}
+		if !done {
+			return false
+		}
+		if o.last && r.op == tensor.Avg {
+			r.op.Finish(r.typ, m.part(o.dst, o.size), b.size)
+		}
+	}
+	return true
+}
+
+// briefMemory is the memory of a call.
+type briefMemory [schedule.Buffers][]byte
+
+func (m *briefMemory) part(s briefSpan, n int) []byte { return m[s.buf][s.off : s.off+n] }
+
+// combine reduces the operand that lies in memory, and y.
+func (m *briefMemory) combine(o *briefOp, r *request, y []byte) {
+	x := m.part(o.a, o.size)
+	if o.left {
+		x, y = y, x
+	}
+	r.op.Reduce(r.typ, m.part(o.dst, o.size), x, y)
+}
+
+// sendBrief sends a frame, and reports whether the link is done with it.
+func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, payload []byte) bool {
+	b := entry.brief
+	ch := b.channels[o.link]
+	ln, n := ch.lane, uint32(o.size)
+	if ln.out == nil || ch.peer.deaf != nil || ln.control.len() > 0 || ln.inflight.len() > 0 ||
+		!ch.room(n+transport.HeaderBytes) {
+		return false
+	}
+	e.data(ch, entry, seq, o.frame, n)
+	ok, err := ln.out.Send(&e.header, [2][]byte{payload})
+	if err != nil || !ok {
+		return false // an error stays: it comes again when the frame is offered again
+	}
+	ch.sent += n + transport.HeaderBytes
+	ch.told = ch.taken
+	if o.size > ln.inline {
+		if sent, _ := ln.out.Sent(); sent != ln.reaped+1 {
+			b.lent = true
+			return false
+		}
+	}
+	ln.reaped++
+	return true
+}
+
+// receiveBrief takes a frame whole, and reports whether it was there.
+func (e *engine) receiveBrief(entry *planned, o *briefOp, r *request, seq uint64, m *briefMemory) bool {
+	ch := entry.brief.channels[o.link]
+	l := ch.from
+	if l.inliner != nil {
+		l.inliner.Hold()
+	}
+	done := e.awaitBrief(entry, o, seq) && entry.brief.take(l, o, r, m)
+	if l.inliner != nil {
+		l.inliner.Release()
+	}
+	if done && ch.take(uint32(o.size)+transport.HeaderBytes) {
+		e.giveCredit(ch)
+	}
+	return done
+}
+
+// awaitBrief looks for a frame until it is there, a number of times. What is not that frame stays.
+func (e *engine) awaitBrief(entry *planned, o *briefOp, seq uint64) bool {
+	ch := entry.brief.channels[o.link]
+	l := ch.from
+	h, err := l.Next()
+	for looks := e.looks; h == nil; looks-- {
+		if err != nil || looks == 0 {
+			return false
+		}
+		h, err = l.Next()
+	}
+	if h.Kind == transport.Data && h.Seq == seq && h.Step == o.frame && int(h.Length) == o.size &&
+		idOf(h) == ch.id && h.Epoch == ch.comm.epoch && h.Fingerprint == entry.fingerprint &&
+		h.Flags&transport.Checksummed == 0 && ch.ack(h.Credit) {
+		return true
+	}
+	l.stall(h)
+	return false
+}
+
+// take applies the payload of the head frame to the operation that expects it, and reports whether
+// all of it was there.
+func (b *brief) take(l *inLink, o *briefOp, r *request, m *briefMemory) bool {
+	for b.got < o.size {
+		n := 0
+		if o.kind == schedule.Recv {
+			n, _ = l.Read(m.part(o.dst, o.size)[b.got:]) // an error comes again
+		} else if p, _ := l.Peek(); len(p) == o.size {
+			m.combine(o, r, p)
+			n = o.size
+			l.Discard(n)
+		}
+		if n == 0 {
+			return false
+		}
+		b.got += n
+	}
+	b.got = 0
+	return true
+}
+
+// resume makes c, which has been reset, go on where its brief form has stopped.
+func (c *call) resume(b *brief) {
+	c.scratch, b.scratch = b.scratch, c.scratch // what the link still has stays the call's
+	c.buf[schedule.Scratch] = c.scratch
+	for i := range b.ops[:b.at] {
+		cl := &c.links[b.ops[i].link]
+		switch b.ops[i].kind {
+		case schedule.Send:
+			cl.sendAt++
+			cl.ended++
+		case schedule.Recv, schedule.RecvReduce:
+			cl.recvAt++
+		}
+		c.opDone(int32(i))
+	}
+	c.ready = slices.DeleteFunc(c.ready, func(i int32) bool { return int(i) < b.at })
+	cl := &c.links[b.ops[b.at].link]
+	if b.lent {
+		cl.ch.lane.inflight.push(lent{cl: cl, op: int32(b.at)})
+		cl.sendAt++
+	}
+	cl.got = b.got
+	b.lent, b.got = false, 0
+}

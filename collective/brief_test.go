@@ -1,0 +1,289 @@
+package collective
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// reluctant is a driver whose links do less than they could, at random: they refuse frames, keep what they
+// were lent, do not show what has arrived, or a part of it. So calls stop at every place where they can.
+type reluctant struct {
+	transport.Driver
+	seen *reluctantSeen
+}
+
+// reluctantSeen counts over all links.
+type reluctantSeen struct{ refused, kept, hidden, cut, spoilt atomic.Int64 }
+
+func (d reluctant) Open(ctx context.Context, c transport.Config) (transport.Endpoint, error) {
+	ep, err := d.Driver.Open(ctx, c)
+	return &reluctantEndpoint{ep, d.seen, rand.New(rand.NewPCG(uint64(c.Rank), uint64(c.Size)))}, err
+}
+
+type reluctantEndpoint struct {
+	transport.Endpoint
+	seen *reluctantSeen
+	rng  *rand.Rand // under the turn
+}
+
+// sometimes is true once in n times, and counts that.
+func (e *reluctantEndpoint) sometimes(n int, count *atomic.Int64) bool {
+	if e.rng.IntN(n) > 0 {
+		return false
+	}
+	count.Add(1)
+	return true
+}
+
+func (e *reluctantEndpoint) Dial(ctx context.Context, peer int, to []byte) (transport.Link, error) {
+	l, err := e.Endpoint.Dial(ctx, peer, to)
+	if err != nil {
+		return nil, err
+	}
+	return &reluctantLink{Link: l, e: e}, nil
+}
+
+func (e *reluctantEndpoint) Accept() transport.Link {
+	if l := e.Endpoint.Accept(); l != nil {
+		return &reluctantLink{Link: l, e: e}
+	}
+	return nil
+}
+
+// Wait is short: what is kept back may be all that there is.
+func (e *reluctantEndpoint) Wait(time.Time) { e.Endpoint.Wait(time.Now().Add(100 * time.Microsecond)) }
+
+// loan is memory that was lent, and what it held.
+type loan struct{ memory, was [2][]byte }
+
+type reluctantLink struct {
+	transport.Link
+	e      *reluctantEndpoint
+	loans  []loan
+	done   uint64
+	hiding int // calls of Next that show nothing
+}
+
+func (l *reluctantLink) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
+	if l.e.sometimes(8, &l.e.seen.refused) {
+		return false, nil
+	}
+	ok, err := l.Link.Send(h, pieces)
+	if ok {
+		l.loans = append(l.loans, loan{pieces, [2][]byte{bytes.Clone(pieces[0]), bytes.Clone(pieces[1])}})
+	}
+	return ok, err
+}
+
+// Sent lets go of a frame at a time.
+func (l *reluctantLink) Sent() (uint64, error) {
+	n, err := l.Link.Sent()
+	for l.done < n && !l.e.sometimes(4, &l.e.seen.kept) {
+		for i, m := range l.loans[0].memory {
+			if !bytes.Equal(m, l.loans[0].was[i]) {
+				l.e.seen.spoilt.Add(1)
+			}
+		}
+		l.loans = l.loans[1:]
+		l.done++
+	}
+	return l.done, err
+}
+
+func (l *reluctantLink) Reclaim() {
+	l.Link.Reclaim()
+	l.loans = make([]loan, len(l.loans)) // it has copies now
+}
+
+func (l *reluctantLink) Next() (*transport.Header, error) {
+	if l.hiding > 0 {
+		l.hiding--
+		return nil, nil
+	}
+	if l.e.sometimes(64, &l.e.seen.hidden) {
+		l.hiding = 2 * briefLooks
+		return nil, nil
+	}
+	return l.Link.Next()
+}
+
+func (l *reluctantLink) Read(dst []byte) (int, error) {
+	if len(dst) > 1 && l.e.sometimes(4, &l.e.seen.cut) {
+		dst = dst[:l.e.rng.IntN(len(dst))]
+	}
+	return l.Link.Read(dst)
+}
+
+// Peek cuts where elements of all types end, so that the rest begins at a multiple of 8.
+func (l *reluctantLink) Peek() ([]byte, error) {
+	b, err := l.Link.Peek()
+	if len(b) > 8 && l.e.sometimes(4, &l.e.seen.cut) {
+		b = b[:l.e.rng.IntN(len(b))&^7]
+	}
+	return b, err
+}
+
+// TestBriefCallsStopAnywhere makes calls with every algorithm over links that keep back what they have:
+// whatever a brief call has done until it stops counts for the call that goes on.
+func TestBriefCallsStopAnywhere(t *testing.T) {
+	sizes, calls := []int{2, 3, 5}, 27
+	if testing.Short() {
+		sizes, calls = []int{3}, 18
+	}
+	seen := &reluctantSeen{}
+	for _, size := range sizes {
+		for round := range matrixAlgorithms() {
+			s := matrixWorld(grounds[0], size, round)
+			s.driver = reluctant{s.driver, seen}
+			comms := ranks(t, s)
+			for _, c := range comms {
+				c.e.looks = briefLooks
+			}
+			for range 3 { // the first call of each link is none of these
+				if err := s.run(comms, round, brieflyOf(size, round, calls)); err != nil {
+					t.Fatalf("round %d of %d ranks: %v", round, size, err)
+				}
+			}
+		}
+	}
+	t.Logf("%d frames refused, %d kept, %d hidden, %d payloads cut", seen.refused.Load(), seen.kept.Load(),
+		seen.hidden.Load(), seen.cut.Load())
+	for _, n := range []*atomic.Int64{&seen.refused, &seen.kept, &seen.hidden, &seen.cut} {
+		if n.Load() < 50 {
+			t.Error("the links have kept back too little")
+		}
+	}
+	if n := seen.spoilt.Load(); n > 0 {
+		t.Errorf("%d payloads were changed while they were lent", n)
+	}
+}
+
+// brieflyOf draws calls of few bytes.
+func brieflyOf(size, round, n int) iter.Seq[variant] {
+	return func(yield func(variant) bool) {
+		for v := range someOf(size, round, n) {
+			if v.n*v.typ.Size() <= briefBytes && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// known is a rank with the plan of a call that it has made before, and the turn.
+func known(t *testing.T, m *mirror, r *request) (*Comm, *planned) {
+	c := mirrored(t, m)
+	if err := c.run(t.Context(), r); err != nil { // it opens the link
+		t.Fatal(err)
+	}
+	c.e.enter()
+	t.Cleanup(c.e.mu.Unlock)
+	entry, err := c.find(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, entry
+}
+
+// TestBriefCall makes a call that finds its frames there.
+func TestBriefCall(t *testing.T) {
+	var r request
+	buf := []float32{1}
+	allReduce(&r, buf, buf, tensor.Avg)
+	c, entry := known(t, &mirror{}, &r)
+	buf[0] = 2
+	seq := c.number(entry, &r)
+	if !c.e.mayBeBrief(c, entry.brief) || !c.e.runBrief(entry, &r, seq) {
+		t.Fatal("the call is not brief")
+	}
+	if buf[0] != 2 {
+		t.Errorf("the average of 2 and 2 is %v", buf)
+	}
+}
+
+// TestBriefCallsGiveWay is about what an ordinary call has to see to.
+func TestBriefCallsGiveWay(t *testing.T) {
+	for name, begin := range map[string]func(c *Comm, ch *channel){
+		"a leader":            func(c *Comm, _ *channel) { c.e.leading = true },
+		"another call":        func(c *Comm, _ *channel) { c.e.active = append(c.e.active, &call{}) },
+		"checksums":           func(c *Comm, _ *channel) { c.e.checksum = true },
+		"a failure":           func(c *Comm, _ *channel) { c.failed = &record{} },
+		"a rank that left":    func(c *Comm, _ *channel) { c.left[0] = true },
+		"a held frame":        func(_ *Comm, ch *channel) { ch.held.push(&heldFrame{}) },
+		"a frame that waits":  func(_ *Comm, ch *channel) { ch.from.kept = true },
+		"a frame half held":   func(_ *Comm, ch *channel) { ch.from.filling = &heldFrame{} },
+		"no frame yet":        func(_ *Comm, ch *channel) { ch.from = nil },
+		"nothing sent yet":    func(_ *Comm, ch *channel) { ch.lane = nil },
+		"a lent frame":        func(_ *Comm, ch *channel) { ch.lane.inflight.push(lent{}) },
+		"a control frame":     func(_ *Comm, ch *channel) { ch.lane.control.push(control{}) },
+		"a peer that is deaf": func(_ *Comm, ch *channel) { ch.peer.deaf = transport.ErrClosed },
+		"a full window":       func(_ *Comm, ch *channel) { ch.sent += window },
+	} {
+		r := request{coll: schedule.Barrier, typ: tensor.U8}
+		c, entry := known(t, &mirror{}, &r)
+		begin(c, entry.channels[0])
+		if c.e.mayBeBrief(c, entry.brief) && c.e.runBrief(entry, &r, c.number(entry, &r)) {
+			t.Errorf("%s does not keep a call from being brief", name)
+		}
+	}
+}
+
+// TestBriefCallsLeaveFrames is about frames that are not those that a brief call looks for. They stay, even
+// without payload.
+func TestBriefCallsLeaveFrames(t *testing.T) {
+	for name, edit := range map[string]func(h *transport.Header){
+		"kind":         func(h *transport.Header) { h.Kind = transport.Credit },
+		"flags":        func(h *transport.Header) { h.Flags = transport.PointToPoint },
+		"checksum":     func(h *transport.Header) { h.Flags = transport.Checksummed },
+		"communicator": func(h *transport.Header) { h.Comm++ },
+		"epoch":        func(h *transport.Header) { h.Epoch++ },
+		"call":         func(h *transport.Header) { h.Seq++ },
+		"step":         func(h *transport.Header) { h.Step++ },
+		"length":       func(h *transport.Header) { h.Length++ },
+		"credit":       func(h *transport.Header) { h.Credit += window },
+		"fingerprint":  func(h *transport.Header) { h.Fingerprint[0]++ },
+	} {
+		m := &mirror{}
+		var r request
+		allReduce(&r, []float32{}, []float32{}, tensor.Sum)
+		c, entry := known(t, m, &r)
+		m.edit = edit
+		if !c.e.mayBeBrief(c, entry.brief) || c.e.runBrief(entry, &r, c.number(entry, &r)) {
+			t.Errorf("%s: the call takes a frame with another one, or is not brief", name)
+		}
+		if l := entry.channels[0].from; name != "length" && (!l.kept || l.head != m.header) {
+			t.Errorf("%s: the frame is lost", name)
+		}
+	}
+}
+
+// TestNoBriefForm is about plans that are no brief ones.
+func TestNoBriefForm(t *testing.T) {
+	long := schedule.Region{Pieces: [2]schedule.Piece{{Len: briefBytes + 1}}}
+	wraps := schedule.Region{Pieces: [2]schedule.Piece{{Len: 8}, {Len: 8}}}
+	for _, c := range []struct {
+		name string
+		p    planned
+	}{
+		{"long", planned{plan: &schedule.Plan{Ops: []schedule.Op{{Kind: schedule.Copy, Dst: long, A: long}}}}},
+		{"in two pieces", planned{plan: &schedule.Plan{Ops: []schedule.Op{{Kind: schedule.Copy, Dst: wraps, A: wraps}}}}},
+		{"many operations", planned{plan: &schedule.Plan{Ops: make([]schedule.Op, briefOps+1)}}},
+		{"much scratch", planned{plan: &schedule.Plan{ScratchBytes: briefScratch + 1}}},
+		{"narrow on the wire", planned{wire: tensor.BF16, plan: &schedule.Plan{}}},
+		{"frames in another order", planned{plan: &schedule.Plan{
+			Ops: make([]schedule.Op, 2), Links: []schedule.Link{{Sends: []int32{1, 0}}},
+		}}},
+	} {
+		if newBrief(&c.p, 2) != nil {
+			t.Errorf("%s: has a brief form", c.name)
+		}
+	}
+}
