@@ -24,8 +24,9 @@
 // non-blocking system call for a small frame and no copy for a large one, and no goroutine: who
 // calls a link's methods moves its bytes, and Wait is poll(2) on the calling thread.
 //
-// On connections whose round trip is below 2 ms the package replaces bbr, where that is the
-// system's congestion control, by cubic or reno: it can't fill a link in both directions at once.
+// On connections whose round trip is below 2 ms the package takes cubic or reno where the system's
+// congestion control is bbr, which can't fill a link in both directions at once. They begin with it:
+// what bbr had first would stay paced.
 //
 // Without a secret TCP listens on 127.0.0.1 alone, and the processes that connect to the Unix
 // socket must belong to the same user. With a secret, both ends prove that they know it before the

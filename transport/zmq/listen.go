@@ -51,7 +51,8 @@ func (e *endpoint) listenTCP(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: fillBothWays} // connections have what the listener has
+	lc.SetMultipathTCP(false)                     // not all systems pass that on by a listener for it
 	l, err := lc.Listen(ctx, "tcp", host)
 	if err != nil {
 		return err
@@ -212,7 +213,7 @@ func tune(conn net.Conn, d driver) error {
 	if err := attach.KeepAlive(tcp); err != nil {
 		return err
 	}
-	if err := raw.Control(fillBothWays); err != nil {
+	if err := raw.Control(func(fd uintptr) { goFar(int(fd), roundTrip(int(fd))) }); err != nil {
 		return err
 	}
 	if d.userTimeout <= 0 {

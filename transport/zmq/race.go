@@ -96,6 +96,9 @@ func (e *endpoint) run(ctx context.Context, peer, index int, c candidate) (r run
 	r.index = index
 	begin := time.Now()
 	dialer := net.Dialer{Timeout: connectTime}
+	if c.network == "tcp" {
+		dialer.Control = fillBothWays
+	}
 	conn, err := dialer.DialContext(ctx, c.network, c.address)
 	if err != nil {
 		r.err = err
