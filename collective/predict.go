@@ -158,6 +158,12 @@ func (v vector) reduced(share, sent float64) float64 {
 	return share * v.elements * float64(v.memory)
 }
 
+// copied is how long it takes to copy a share of the vector inside memory, where messages inside a host
+// take as long as the curve says.
+func (s *speeds) copied(v vector, share float64, messages topology.Curve) float64 {
+	return s.fabric.Copy * share * v.elements * float64(v.memory) * messages.Rate(v.touched/2)
+}
+
 // rounds predicts programs in rounds. All ranks have done a round before the next one begins, as
 // far as its messages wait for each other.
 func (s *speeds) rounds(f *schedule.Profile, v vector) (x Prediction) {
@@ -173,12 +179,14 @@ func (s *speeds) rounds(f *schedule.Profile, v vector) (x Prediction) {
 		times := float64(r.Times)
 		path := max(in.Stream(r.Inner.Rank.Scale(n), v.touched),
 			out.Stream(r.Outer.Rank.Scale(n), v.touched))
-		path += s.fabric.Gamma * v.reduced(r.Reduced, r.Inner.Rank.Bytes+r.Outer.Rank.Bytes)
+		path += s.fabric.Gamma*v.reduced(r.Reduced, r.Inner.Rank.Bytes+r.Outer.Rank.Bytes) +
+			s.copied(v, r.Copied, in.Alone)
 		host := max(
 			in.BusyStream(r.Inner.Host.Scale(n), f.HostRanks, r.Inner.Rank.Messages, v.touched),
 			out.BusyStream(r.Outer.Host.Scale(n), f.HostRanks, r.Outer.Rank.Messages, v.touched),
 		)
-		host += s.fabric.BusyGamma * v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes)
+		host += s.fabric.BusyGamma*v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes) +
+			s.copied(v, r.HostCopied, in.Busy)
 		var wait float64
 		if r.Inner.Rank.Messages > 0 {
 			wait = in.Latency()
@@ -210,12 +218,14 @@ func (s *speeds) pipeline(f *schedule.Profile, c topology.Cost, chunk int, v vec
 		}
 		host := max(busyPipeline(&s.fabric.Inner, &r.Inner, f.HostRanks, chunk, v),
 			busyPipeline(&s.fabric.Outer, &r.Outer, f.HostRanks, chunk, v))
-		host += s.fabric.BusyGamma * v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes)
+		host += s.fabric.BusyGamma*v.reduced(r.HostReduced, r.Inner.Host.Bytes+r.Outer.Host.Bytes) +
+			s.copied(v, r.HostCopied, s.fabric.Inner.Busy)
 		x.Host += float64(r.Times) * host
+		x.Path += float64(r.Times) * s.copied(v, r.Copied, s.fabric.Inner.Alone)
 	}
 	x.Latency = s.fabric.Call + f.Depth*links.Latency()
 	path := topology.Load{Messages: c.Messages, Bytes: c.Bytes}
-	x.Path = links.Stream(path, v.touched) + s.fabric.Gamma*c.Reduced
+	x.Path += links.Stream(path, v.touched) + s.fabric.Gamma*c.Reduced
 	x.Seconds = x.Latency + max(x.Path, x.Host)
 	return x
 }

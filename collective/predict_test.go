@@ -82,6 +82,28 @@ func TestPredictChooses(t *testing.T) {
 	}
 }
 
+// TestPredictCopies: an all-to-all that copies every block on its way has no point where that
+// counts, though it sends fewer messages.
+func TestPredictCopies(t *testing.T) {
+	m := topology.Model{Alpha: 100e-6, Beta: 1e-9}
+	for _, c := range []struct {
+		copied float64
+		want   string
+	}{{0, "bruck"}, {1, "pairwise"}} {
+		f := topology.Assumed(m, m)
+		f.Copy = c.copied
+		p := planner{
+			size: 4, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+			speeds: speeds{fabric: f},
+		}
+		r := &request{coll: schedule.AllToAll, typ: tensor.F32, count: 5000}
+		all := p.choices(r, p.args(r))
+		if got := all[best(all)].Algorithm.Name; got != c.want {
+			t.Errorf("a copied byte at %g of a sent one: %s, want %s", c.copied, got, c.want)
+		}
+	}
+}
+
 // TestProfilesAreKept: planning another call of an algorithm builds no programs of other ranks
 // again.
 func TestProfilesAreKept(t *testing.T) {

@@ -22,6 +22,8 @@ type Round struct {
 	Inner, Outer Traffic // between ranks of one host, and of different hosts
 	Reduced      float64 // the most that one rank reduces, as a share of the vector
 	HostReduced  float64 // the most that the ranks of one host reduce together
+	Copied       float64 // the most that one rank copies inside its memory, as a share of the vector
+	HostCopied   float64 // the most that the ranks of one host copy together
 }
 
 // Profile is what the programs of all ranks do, apart from the length of the vector.
@@ -100,10 +102,10 @@ func ProfileOf(g *Algorithm, a Args) *Profile {
 	return f
 }
 
-// finish counts what ranks combine outside of rounds, which is of no group, to the last round.
+// finish counts what ranks combine and copy outside of rounds, which is of no group, to the last round.
 func (f *Profile) finish(local Round) {
 	k := len(f.Rounds) - 1
-	if k < 0 || local.Reduced == 0 {
+	if k < 0 || local.Reduced+local.Copied == 0 {
 		return
 	}
 	last := f.Rounds[k]
@@ -113,6 +115,8 @@ func (f *Profile) finish(local Round) {
 	last.Times = 1
 	last.Reduced += local.Reduced
 	last.HostReduced += local.HostReduced
+	last.Copied += local.Copied
+	last.HostCopied += local.HostCopied
 	f.Rounds = append(f.Rounds, last)
 }
 
@@ -162,10 +166,14 @@ func evenArgs(c Collective, a Args) Args {
 type tally struct {
 	rank, host           [2][2][]topology.Load // [outer][received]
 	reduced, hostReduced []float64
+	copied, hostCopied   []float64
 }
 
 func newTally(ranks, hosts int) *tally {
-	t := &tally{reduced: make([]float64, ranks), hostReduced: make([]float64, hosts)}
+	t := &tally{
+		reduced: make([]float64, ranks), hostReduced: make([]float64, hosts),
+		copied: make([]float64, ranks), hostCopied: make([]float64, hosts),
+	}
 	for i := range t.rank {
 		for j := range t.rank[i] {
 			t.rank[i][j], t.host[i][j] = make([]topology.Load, ranks), make([]topology.Load, hosts)
@@ -199,6 +207,9 @@ func (t *tally) step(p *Program, s *Step, host func(int) int) {
 		t.reduced[p.Rank] += float64(n)
 		t.hostReduced[at] += float64(n)
 	case Copy:
+		n := float64(p.elementsOf(s.Dst))
+		t.copied[p.Rank] += n
+		t.hostCopied[at] += n
 	}
 }
 
@@ -228,6 +239,7 @@ func (t *tally) round(n float64) Round {
 		Outer: Traffic{most(t.rank[1]), most(t.host[1])},
 	}
 	r.Reduced, r.HostReduced = slices.Max(t.reduced)/n, slices.Max(t.hostReduced)/n
+	r.Copied, r.HostCopied = slices.Max(t.copied)/n, slices.Max(t.hostCopied)/n
 	return r
 }
 

@@ -56,6 +56,28 @@ func TestProfileOfRounds(t *testing.T) {
 	})
 }
 
+// TestProfileCopies counts the copies of an all-to-all: bruck puts every block but one into scratch, and
+// copies what each block of each message brings once more; pairwise copies the rank's own block alone.
+func TestProfileCopies(t *testing.T) {
+	const size = 4
+	args := schedule.Args{Size: size, Count: 1, Hosts: []int{0, 0, 0, 1}}
+	for name, blocks := range map[string]float64{"pairwise": 1, "bruck": 1 + 3 + 4} {
+		a, err := schedule.Lookup(schedule.AllToAll, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rank, host float64
+		for _, r := range schedule.ProfileOf(a, args).Rounds {
+			rank += float64(r.Times) * r.Copied
+			host += float64(r.Times) * r.HostCopied
+		}
+		if want := blocks / size; rank != want || host != 3*want {
+			t.Errorf("%s copies %g of a vector, three ranks of a host %g; want %g and %g", name, rank, host,
+				want, 3*want)
+		}
+	}
+}
+
 // TestProfileDepth tells chains of messages from messages that wait for nobody.
 func TestProfileDepth(t *testing.T) {
 	for _, c := range []struct {

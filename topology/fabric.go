@@ -157,6 +157,9 @@ type Fabric struct {
 	// its ranks reduce.
 	Gamma     float64 `json:"gamma"`
 	BusyGamma float64 `json:"busy_gamma,omitempty"`
+	// Copy is what a byte costs that a rank copies inside its memory, of what one costs that is sent
+	// inside a host. It is 0 where costs are to be as the literature counts them.
+	Copy float64 `json:"copy,omitempty"`
 	// Delta, Caches and Forward are those of Model, inside a host.
 	Delta   float64 `json:"delta,omitempty"`
 	Caches  float64 `json:"caches,omitempty"`
@@ -199,7 +202,7 @@ func (f *Fabric) Check() error {
 	for _, x := range []float64{
 		f.Inner.Message, f.Inner.Frame, f.Inner.BusyFirst, f.Inner.BusyMessage, f.Inner.BusyFrame, f.Inner.Turn, f.Inner.Several,
 		f.Outer.Message, f.Outer.Frame, f.Outer.BusyFirst, f.Outer.BusyMessage, f.Outer.BusyFrame, f.Outer.Turn, f.Outer.Several,
-		f.Gamma, f.BusyGamma, f.Delta, f.Caches, f.Forward, f.Call,
+		f.Gamma, f.BusyGamma, f.Copy, f.Delta, f.Caches, f.Forward, f.Call,
 	} {
 		if !finite(x) {
 			return fmt.Errorf("%w: a time of %g s", ErrFabric, x)
