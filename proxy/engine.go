@@ -60,7 +60,7 @@ func newEngine(p *Proxy, ep transport.Endpoint, self record) *engine {
 		gone: make(chan struct{}),
 		// As if there were more components than cores: a look between two yields costs little where there
 		// are not, and a spinning master keeps the core from its worker, or from others, where there are.
-		patience: transport.NewPatience(runtime.NumCPU()+1, p.c.driver.Name() == "inproc"),
+		patience: transport.NewPatienceOfMany(p.c.driver.Name() == "inproc"),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.stage.log = e.log

@@ -46,6 +46,32 @@ func TestPatienceInOrder(t *testing.T) {
 	})
 }
 
+// A rank without a core yields for as long whatever its waits were, unless it mostly waits for nobody
+// in particular: then it parks soon.
+func TestPatienceOfTheCrowded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rank, component := NewPatience(runtime.NumCPU()+1, false), NewPatienceOfMany(false)
+		spent := func(p *Patience) time.Duration {
+			start := time.Now()
+			for p.Next() != Park {
+				time.Sleep(10 * time.Microsecond)
+			}
+			d := time.Since(start)
+			time.Sleep(100 * time.Millisecond)
+			p.Moved()
+			return d
+		}
+		for range 20 {
+			if d := spent(rank); d < budgetCrowded || d > budgetCrowded+100*time.Microsecond {
+				t.Fatalf("a rank without a core parks after %v, want %v", d, budgetCrowded)
+			}
+			if d := spent(component); d > 2*budgetMin+100*time.Microsecond {
+				t.Fatalf("a component parks after %v", d)
+			}
+		}
+	})
+}
+
 // On a clock that stands still nothing can arrive while anybody looks.
 func TestPatienceParksOnStandingClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
