@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,11 +201,16 @@ func (s *suite) waitPayload(t *testing.T) {
 func (s *suite) waitPeer(t *testing.T) {
 	for range 20 {
 		eps := s.open(t, 2)
+		var failed atomic.Bool // nobody comes
 		apart(t, func() error {
 			_, err := eps[0].Dial(t.Context(), 1, eps[1].Addresses())
+			if err != nil {
+				failed.Store(true)
+				eps[1].Wake()
+			}
 			return err
 		}, func() error {
-			for eps[1].Accept() == nil {
+			for eps[1].Accept() == nil && !failed.Load() {
 				eps[1].Wait(time.Time{})
 			}
 			return nil
