@@ -80,8 +80,10 @@ func (p *couple) fill(t testing.TB, payload, dst []byte, first, frames int) {
 	p.both(t, payload, frames, func() {
 		l := p.links[1]
 		for told, i := 0, 0; i < frames; i++ {
-			for few := told-i <= ahead-ahead/4; few && told < min(frames, i+ahead); told++ {
-				l.(transport.Expecter).Expect(header(first+told, size), slot(told))
+			if told-i <= ahead-ahead/4 {
+				for ; told < min(frames, i+ahead); told++ {
+					l.(transport.Expecter).Expect(header(first+told, size), slot(told))
+				}
 			}
 			for {
 				h, err := l.Next()

@@ -12,9 +12,10 @@ func boardAt(size uint64, place int) uint64 {
 	return size + overhang + uint64(place)*placeBytes
 }
 
-// place has the device write a payload from where it lies to its destination, and the header
-// alone to the ring, behind it. False means that it waits for room, when short says so, or that
-// it has to go through the ring: that the other end finds.
+// place has the device write a payload from where it lies to its destination, and behind it the
+// header alone to the ring, unless that says nothing that the other end does not know. False
+// means that it waits for room, when short says so, or that it has to go through the ring: that the
+// other end finds.
 func (s *sender) place(h *transport.Header, pieces [2][]byte, i int) bool {
 	o := &s.offers.places[i]
 	most := uint64(s.queue.of.maxMsg) &^ (lineBytes - 1)
@@ -32,17 +33,26 @@ func (s *sender) place(h *transport.Header, pieces [2][]byte, i int) bool {
 	}
 	s.loans[(s.loaned-1)%loansMax].flying = uint64(h.Length)
 	s.flying += uint64(h.Length)
+	var w *work
 	for at := uint64(0); at < uint64(h.Length); at += most {
-		w := s.next()
+		if w != nil {
+			s.post(w, false)
+		}
+		w = s.next()
 		w.opcode, w.immediate = opQuietWrite, 0
 		w.remote, w.rkey = C.uint64_t(o.address+at), C.uint32_t(o.key)
 		s.gather(w, 0, min(most, uint64(h.Length)-at))
+	}
+	if h.Flags&transport.Checksummed == 0 && follows(h, &s.last) {
+		w.opcode = opWrite
+		s.messages++
+	} else {
 		s.post(w, false)
+		off := s.at & (s.size - 1)
+		h.Encode(s.stage.bytes[off : off+lineBytes])
+		w = s.write(off, lineBytes, lineBytes)
 	}
 	s.parts, s.lenders = [2][]byte{}, [2]*region{}
-	off := s.at & (s.size - 1)
-	h.Encode(s.stage.bytes[off : off+lineBytes])
-	w := s.write(off, lineBytes, lineBytes)
 	w.immediate |= C.uint32_t(i+1) << placeShift
 	s.offers.drop(o)
 	s.taken++

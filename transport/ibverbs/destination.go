@@ -45,10 +45,12 @@ type destinations struct {
 	arrivals []arrival // frames that have come to destinations, in order
 }
 
-// arrival is a frame whose payload is at a destination: where in the ring its header is.
+// arrival is a frame whose payload is at a destination: where in the ring its header is, or that of
+// the next frame when it has none.
 type arrival struct {
 	at    uint64
 	place int
+	bare  bool // it has none: that is as it was expected
 }
 
 // same reports whether a frame with the header got is the one that is expected with want.
@@ -94,9 +96,9 @@ func (d *destinations) tell(place, n int, message uint64) {
 	}
 }
 
-// came notes that the payload of the frame whose header is at is at a destination, false when the
-// other end has no such destination.
-func (d *destinations) came(place int, at uint64) bool {
+// came notes that the payload of the frame whose header is at, or that has none, is at a
+// destination, false when the other end has no such destination.
+func (d *destinations) came(place int, at uint64, bare bool) bool {
 	if place >= len(d.places) {
 		return false
 	}
@@ -105,20 +107,20 @@ func (d *destinations) came(place int, at uint64) bool {
 		return false
 	}
 	p.state = placeWritten
-	d.arrivals = append(d.arrivals, arrival{at, place})
+	d.arrivals = append(d.arrivals, arrival{at, place, bare})
 	return true
 }
 
-// at returns the place that has the payload of the frame whose header is at, -1 when that is in the
-// ring.
-func (d *destinations) at(at uint64) int {
+// at returns the place that has the payload of the next frame when the ring is taken up to at, and
+// whether that has no header; -1 when it is in the ring.
+func (d *destinations) at(at uint64) (place int, bare bool) {
 	if len(d.arrivals) == 0 || d.arrivals[0].at != at {
-		return -1
+		return -1, false
 	}
-	place := d.arrivals[0].place
+	place, bare = d.arrivals[0].place, d.arrivals[0].bare
 	n := copy(d.arrivals, d.arrivals[1:])
 	d.arrivals = d.arrivals[:n]
-	return place
+	return place, bare
 }
 
 // withdraw notes that a destination is the caller's memory again.

@@ -92,6 +92,51 @@ func TestPayloadAtItsDestination(t *testing.T) {
 	}
 }
 
+// bare has a frame come whose payload is at a place, and that has no header.
+func bare(r *receiver, place int) { r.arrive(uint32(place+1) << placeShift) }
+
+// TestFramesWithoutHeaders: their headers are those that were expected, with the credit of the
+// frame before, and they come in their order among others.
+func TestFramesWithoutHeaders(t *testing.T) {
+	r, s := emptyReceiver(), &soil{}
+	var memory [5][]byte
+	for i := range memory {
+		var h *transport.Header
+		h, memory[i] = expected(uint64(i))
+		expect(r, h, memory[i], s, 0, uint64(i+1))
+	}
+	first, _ := expected(0)
+	first.Credit, first.Flags, first.Checksum = 4, transport.Checksummed, 99
+	placed(r, first, 0)
+	bare(r, 1)
+	bare(r, 2)
+	more, _ := expected(3)
+	more.Credit = 9
+	placed(r, more, 3)
+	bare(r, 4)
+	for i, credit := range []uint32{4, 4, 4, 9, 9} {
+		if !r.fresh() {
+			t.Errorf("frame %d is not fresh", i)
+		}
+		want, _ := expected(uint64(i))
+		if want.Credit = credit; i == 0 {
+			want = first
+		}
+		if h, err := r.next(); err != nil || h == nil || *h != *want {
+			t.Fatalf("frame %d: %+v, %v, want %+v", i, h, err, want)
+		}
+		if r.read(memory[i]) != lendMin {
+			t.Fatalf("frame %d is not whole", i)
+		}
+	}
+	if h, err := r.next(); h != nil || err != nil || r.fresh() {
+		t.Errorf("behind them: %v, %v", h, err)
+	}
+	if s.released != 5 || r.placed != 5*lendMin || r.at != 2*lineBytes {
+		t.Errorf("%d released, %d bytes in place, %d of the ring", s.released, r.placed, r.at)
+	}
+}
+
 // TestPlacesComeBack: a place is used again when the frame has come, or the other end has heard
 // that the destination is withdrawn, and when it has read what it was told.
 func TestPlacesComeBack(t *testing.T) {
@@ -202,6 +247,15 @@ func TestWrongDestination(t *testing.T) {
 			h.Length++
 			placed(r, h, 0)
 		},
+		"no header, and none before": func(r *receiver, _ *transport.Header) { bare(r, 0) },
+		"no header, and another communicator before": func(r *receiver, _ *transport.Header) {
+			write(r, 0, 0)
+			if _, err := r.next(); err != nil {
+				return
+			}
+			bare(r, 0)
+		},
+		"no header, and a place that is free": func(r *receiver, _ *transport.Header) { bare(r, 1) },
 		"more than a header": func(r *receiver, h *transport.Header) {
 			h.Encode(r.ring)
 			r.arrive(1<<placeShift | 2*lineBytes)

@@ -46,11 +46,13 @@
 // many places as it takes messages. There the other end describes a destination, by a write with
 // an immediate that says the place, several in a row by one: the header that the frame will
 // have, and address and key. A frame that has a destination when it is sent is writes of its
-// payload to that, of up to what the port takes as a message, and behind them one of the header
-// to the ring, whose immediate says the place besides. The payload takes no room of the ring, so
-// frames of any size follow each other without waiting. The receiver lets go of a destination
-// when its frame has come, by whatever way: one that was sent before the sender heard of the
-// destination comes through the ring, and needs no answer, as no other frame has that header.
+// payload to that, of up to what the port takes as a message, and the immediate of the last says
+// the place. What else the header would say is the checksum, if there is one, and the credit: where
+// that is not what the frame before has said, one more write has the header go to the ring, and
+// that one has the immediate. The payload takes no room of the ring, so frames of any size follow
+// each other without waiting. The receiver lets go of a destination when its frame has come, by
+// whatever way: one that was sent before the sender heard of the destination comes through the
+// ring, and needs no answer, as no other frame has that header.
 //
 // Reclaim and Close wait for nobody. They map the pages of destinations anew, with copies of
 // what they hold, so that what the other end still writes is in pages that only the device
@@ -89,6 +91,12 @@
 // bytes. The ring is what takes room, and one that senders shared would need them to agree on
 // places in it. Dynamically connected transport (DCT) would save the queue pairs, on the cards of
 // one maker, with an address handle for each message, and nothing of the rings either.
+//
+// A link is one queue pair. Several would share out the work of a device that serves each by an
+// engine of its own, and frames that come by several have to be put in order again. On soft RoCE
+// two are no faster than one (docs/ibverbs.md), as whoever rings the doorbell does the work; where
+// a card's one queue pair does not fill its port there would be something to gain, and that is not
+// known of any here.
 //
 // All links of an endpoint share one completion queue, which grows with them. Whoever waits polls
 // it for all links; Wait parks on its completion channel, in the same poll(2) as everything else.

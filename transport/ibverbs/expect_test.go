@@ -335,6 +335,50 @@ func TestWrongKeyOfADestination(t *testing.T) {
 	}
 }
 
+// TestHeadersThatSayNothing: a frame that has a destination is one message while its header says
+// nothing that the other end does not know; else it has its header, and the credit is right.
+func TestHeadersThatSayNothing(t *testing.T) {
+	const size = 100_000
+	p := newCouple(t, nil)
+	source, dst := p.alloc(t, 0, size), p.alloc(t, 1, size)
+	for i, c := range []struct {
+		comm, credit uint32
+		flags        transport.Flags
+		messages     uint64
+	}{
+		{comm: 1, messages: 2}, // the first frame of the link
+		{comm: 1, messages: 1},
+		{comm: 1, credit: 5, messages: 2},
+		{comm: 1, credit: 5, messages: 1},
+		{comm: 2, credit: 5, messages: 2},
+		{comm: 2, credit: 5, messages: 1},
+		{comm: 2, credit: 5, messages: 2, flags: transport.Checksummed},
+		{comm: 2, credit: 5, messages: 1},
+	} {
+		h := header(i, size)
+		h.Comm = c.comm
+		p.expect(t, 1, h, dst)
+		h.Credit, h.Flags = c.credit, h.Flags|c.flags
+		copy(source, pattern(size, byte(i)))
+		before := ibverbs.Posted(p.links[0])
+		p.send(t, 0, h, source)
+		if n := ibverbs.Posted(p.links[0]) - before; n != c.messages {
+			t.Errorf("frame %d is %d messages, want %d", i, n, c.messages)
+		}
+		if got := p.head(t, 1); *got != *h {
+			t.Errorf("frame %d: %+v, want %+v", i, got, h)
+		}
+		p.readAll(t, 1, dst)
+		if !bytes.Equal(dst, source) {
+			t.Errorf("frame %d: the payload is wrong", i)
+		}
+		p.until(t, func() bool { n, err := p.links[0].Sent(); return err == nil && n == uint64(i+1) })
+	}
+	if n := ibverbs.Direct(p.links[0]); n != 8 {
+		t.Errorf("%d frames went to their destinations", n)
+	}
+}
+
 // TestNothingToExpect: a link makes no use of what it can't be told of.
 func TestNothingToExpect(t *testing.T) {
 	const size = 100_000

@@ -68,9 +68,10 @@ func receiveDepth(messages int) int { return messages + 2*tells }
 // aligned is the next multiple of a line: each frame begins at one.
 func aligned(at uint64) uint64 { return (at + lineBytes - 1) &^ (lineBytes - 1) }
 
-// What an immediate says. A message with bytes for the ring has how far it moves the end of what
-// has come, in bytes, and above them, when the payload of the frame that it begins has been
-// written to a destination, one more than the place of that. A message about destinations has
+// What an immediate says. A message with bytes of a frame has how far it moves the end of what
+// has come, in bytes, and above them, when the payload of the frame has been written to a
+// destination, one more than the place of that: such a frame is a line of the ring, its header, or
+// nothing there. A message about destinations has
 // boardBit, the first place, and above it how many more follow, or withdrawnBit when that one is
 // none any more. One about room has tellBit, and then how many messages and lines of the ring
 // are taken; or it is goodbye.

@@ -124,13 +124,13 @@ func (l *link) Next() (*transport.Header, error) {
 
 // more looks for what has come. The error is that nothing will.
 func (l *link) more() error {
-	before := l.in.filled
+	before, direct := l.in.filled, len(l.in.destinations.arrivals)
 	if l.idle++; l.idle%lookAtSocket == 0 {
 		l.listen()
 	}
 	ended := l.ended
 	l.at.poll() // after the look at the connection: all that came before its end is there
-	if l.in.filled != before || l.in.err != nil {
+	if l.in.filled != before || len(l.in.destinations.arrivals) != direct || l.in.err != nil {
 		return nil
 	}
 	if ended || l.ended {

@@ -52,14 +52,14 @@ func (r *receiver) arrive(immediate uint32) {
 	}
 	n, place := immediate&(1<<placeShift-1), int(immediate>>placeShift)
 	room := r.size - (r.filled - r.toldAt)
-	if n == 0 || n%lineBytes != 0 || uint64(n) > room {
+	if n == 0 && place == 0 || n%lineBytes != 0 || uint64(n) > room {
 		r.fail(&transport.FrameError{
 			Field: "bytes of a message", Got: uint64(n),
 			Want: fmt.Sprint("a multiple of 64 up to ", room),
 		})
 		return
 	}
-	if place > 0 && (n != lineBytes || !r.destinations.came(place-1, r.filled)) {
+	if place > 0 && (n > lineBytes || !r.destinations.came(place-1, r.filled, n == 0)) {
 		r.fail(&transport.FrameError{
 			Field: "place of a payload", Got: uint64(place - 1), Want: "one of a destination",
 		})
@@ -83,8 +83,15 @@ func (r *receiver) next() (*transport.Header, error) {
 		}
 		r.has = false
 	}
-	if r.filled-r.at < lineBytes || r.err != nil {
+	if r.err != nil {
 		return nil, r.err
+	}
+	place, bare := r.destinations.at(r.at)
+	if bare {
+		return r.bare(place)
+	}
+	if r.filled-r.at < lineBytes {
+		return nil, nil
 	}
 	off := r.at & (r.size - 1)
 	h := &r.head
@@ -93,7 +100,6 @@ func (r *receiver) next() (*transport.Header, error) {
 		return nil, err
 	}
 	n := int(h.Length)
-	place := r.destinations.at(r.at)
 	switch {
 	case place >= 0:
 		if err := r.placedAt(place); err != nil {
@@ -132,6 +138,35 @@ func (r *receiver) placedAt(place int) (err error) {
 	r.direct = place
 	r.body, err = p.of.written(p.dst)
 	return err
+}
+
+// bare makes the header of a frame that has come without one: what was expected, and the credit of
+// the frame before.
+func (r *receiver) bare(place int) (*transport.Header, error) {
+	h := r.destinations.places[place].head
+	h.Credit, h.Checksum = r.head.Credit, 0
+	err := error(nil)
+	if !follows(&h, &r.head) {
+		err = &transport.FrameError{
+			Field: "communicator of a frame without a header", Got: uint64(h.Comm),
+			Want: fmt.Sprintf("%d, that of the frame before", r.head.Comm),
+		}
+	} else {
+		r.head = h
+		err = r.placedAt(place)
+	}
+	if err != nil {
+		r.fail(err)
+		return nil, err
+	}
+	r.has, r.left = true, int(h.Length)
+	return &r.head, nil
+}
+
+// follows reports whether a header says the same of credit as that of the frame before.
+func follows(h, before *transport.Header) bool {
+	return before.Kind != 0 && h.Comm == before.Comm && h.Epoch == before.Epoch &&
+		h.Credit == before.Credit
 }
 
 // window is the head frame's payload that is at hand in one stretch.
@@ -195,7 +230,7 @@ func (r *receiver) fresh() bool {
 	case r.has && r.left > 0:
 		return r.body == nil && r.filled != r.seen
 	}
-	return r.filled-r.at >= lineBytes
+	return r.filled-r.at >= lineBytes || len(r.destinations.arrivals) > 0
 }
 
 // due tells what to tell the other end of room: how many messages, and lines of the ring, have

@@ -106,6 +106,8 @@ func FuzzRing(f *testing.F) {
 	direct, _ := expected(1)
 	direct.Encode(good.ring)
 	f.Add(append([]byte{4, 1, 0, 0, 0, 0, 64, 0, 16, 0}, good.ring[:lineBytes]...))
+	two := []byte{4, 1, 0, 0, 0, 4, 2, 0, 0, 0, 0, 64, 0, 16, 0} // the second one has no header
+	f.Add(append(append(two, good.ring[:lineBytes]...), 1, 136, 19, 0, 0, 0, 0, 0, 32, 0))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, s := emptyReceiver(), &soil{}
 		dst := make([]byte, 5000)

@@ -21,7 +21,7 @@ import (
 // whose other fields are 0.
 const (
 	recordMagic   = "TUTTIRDM"
-	recordVersion = 2
+	recordVersion = 3
 	recordBytes   = 64
 	maxRefusal    = 255
 	readyByte     = 'y'

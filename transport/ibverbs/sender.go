@@ -52,7 +52,8 @@ type sender struct {
 	list [batch]work
 	n    int
 
-	taken  uint64 // frames that were taken from the caller
+	taken  uint64           // frames that were taken from the caller
+	last   transport.Header // of the last of these
 	head   transport.Header
 	fresh  bool      // the head of the frame at hand is still to be sent
 	parts  [2][]byte // what is left of its payload
@@ -98,6 +99,14 @@ func (s *sender) slots() uint64 { return uint64(len(s.marks)) - (s.posted - s.en
 
 // send takes a frame, false when there is no room for it or an earlier one is unfinished.
 func (s *sender) send(h *transport.Header, pieces [2][]byte) bool {
+	taken := s.take(h, pieces)
+	if taken {
+		s.last = *h
+	}
+	return taken
+}
+
+func (s *sender) take(h *transport.Header, pieces [2][]byte) bool {
 	s.short = false
 	if s.busy {
 		s.push()

@@ -176,17 +176,15 @@ int tutti_arm(struct ibv_cq *cq)
 	return -ibv_req_notify_cq(cq, 0);
 }
 
-/* Takes what the channel has to say, all of it, and returns how many events that were. */
+/* Takes what the channel has to say: an event, as it is armed for one, and returns how many. */
 int tutti_events(struct ibv_comp_channel *channel)
 {
 	struct ibv_cq *cq;
 	void *context;
-	int n = 0;
-	while (!ibv_get_cq_event(channel, &cq, &context)) {
-		ibv_ack_cq_events(cq, 1);
-		n++;
-	}
-	return n;
+	if (ibv_get_cq_event(channel, &cq, &context))
+		return 0;
+	ibv_ack_cq_events(cq, 1);
+	return 1;
 }
 
 /* Takes one event of the device: its type, or -EAGAIN when there is none. */
