@@ -4,7 +4,7 @@
 # proves what works, never how fast. It needs no KVM, no root and no network of the host's.
 #
 #   scripts/rdma/run.sh [-t SECONDS] [-wire lo|veth] [-loss 1%] [-m MEBIBYTES] [-out DIR]
-#                       [-with FILE]... BIN [ARGS...]
+#                       [-with FILE]... [-count] BIN [ARGS...]
 #
 # -t      limit for the whole, from boot to poweroff (default 300)
 # -wire   lo: one device, rxe0, on the loopback interface, 127.0.0.1 (default);
@@ -14,6 +14,8 @@
 # -m      the machine's memory (default 1024)
 # -out    a directory for what the program leaves in /out: -test.coverprofile=/out/cover.out
 # -with   one more program for the machine's /bin, with its libraries
+# -count  one processor, and a clock that counts its instructions, one a nanosecond: a time measured
+#         in the machine then says how many it took, the same on a busy host as on an idle one
 #
 # BIN comes with the libraries it is linked with; a test binary of this module (go test -c) starts in
 # a directory with its package's testdata. It runs as root, with unlimited locked memory, on two
@@ -35,7 +37,7 @@ fail() {
 	exit 125
 }
 
-limit=300 wire=lo loss='' memory=1024 out='' with=()
+limit=300 wire=lo loss='' memory=1024 out='' with=() count=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	-t | -wire | -loss | -m | -out | -with) [ $# -ge 2 ] || usage ;;
@@ -47,6 +49,7 @@ while [ $# -gt 0 ]; do
 	-m) memory=$2; shift 2 ;;
 	-out) out=$2; shift 2 ;;
 	-with) with+=("$(realpath "$2")"); shift 2 ;;
+	-count) count=yes; shift ;;
 	-*) usage ;;
 	*) break ;;
 	esac
@@ -137,8 +140,12 @@ job() {
 # one. no_timer_check: on a busy host the timer may be late, and Linux else takes it for broken. QEMU
 # is told to take no KVM, as some hosts offer one that cannot boot this.
 boot() {
-	timeout --kill-after=5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu max \
-		-smp 2 -m "$memory" -nodefaults -no-user-config -no-reboot -display none \
+	local processors=(-accel "tcg,thread=multi" -smp 2)
+	if [ -n "$count" ]; then
+		processors=(-accel "tcg,thread=single" -smp 1 -icount "shift=0,sleep=off")
+	fi
+	timeout --kill-after=5 "$limit" qemu-system-x86_64 "${processors[@]}" -M q35 -cpu max \
+		-m "$memory" -nodefaults -no-user-config -no-reboot -display none \
 		-serial "file:$work/console" -chardev stdio,id=output,signal=off -serial chardev:output \
 		-serial "file:$work/status" -serial "file:$work/out.tar" \
 		-kernel "$cache/kernel" -initrd "$work/initrd" \

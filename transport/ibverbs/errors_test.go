@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ import (
 type couple struct {
 	eps   [2]transport.Endpoint
 	links [2]transport.Link
-	sent  uint64 // frames by both
+	sent  uint64       // frames by both
+	parks atomic.Int64 // how often both have waited
 }
 
 func newCouple(t testing.TB, log *slog.Logger, options ...ibverbs.Option) *couple {
