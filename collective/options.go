@@ -149,7 +149,8 @@ const (
 	// TuneSteady predicts by the speeds of the links that were measured for the same ranks during the
 	// last day, or are measured now; but which algorithm combines numbers whose result depends on the
 	// order, floating-point sums above all, is left to what is assumed of the driver and of whether ranks
-	// outnumber the cores of a host: else their bits would differ from run to run.
+	// outnumber the cores of a host: else their bits would differ from run to run. Sums of two ranks have
+	// one order only.
 	TuneSteady = "steady"
 	// TuneOn lets measured speeds choose for those too.
 	TuneOn = "on"

@@ -246,7 +246,7 @@ type Choice struct {
 // choices predicts every algorithm of a call.
 func (p *planner) choices(r *request, a schedule.Args) []Choice {
 	all := p.candidates(&p.speeds, r, a)
-	if p.steady && p.force[r.coll] == "" && r.ordered() {
+	if p.steady && p.force[r.coll] == "" && r.ordered() && !p.oneOrder(r) {
 		keepOrder(all, p.candidates(&p.assumed, r, a))
 	}
 	return all
@@ -308,6 +308,12 @@ func (r *request) ordered() bool {
 		return r.typ >= tensor.F64 && r.typ <= tensor.BF16
 	}
 	return true
+}
+
+// oneOrder reports whether all algorithms combine alike: two ranks have one contribution each, and
+// built-in operations commute on bits. Where messages are rounded it matters whose is sent.
+func (p *planner) oneOrder(r *request) bool {
+	return p.size == 2 && p.wire == 0 && r.op.ID() == 0
 }
 
 // pipelineChunk finds the chunk, a power of two between 4 KiB and the largest, for which the

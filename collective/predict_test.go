@@ -197,6 +197,41 @@ func TestSteady(t *testing.T) {
 	}
 }
 
+// TestSteadyOfTwoRanks: two contributions have one order, but for functions of the user's and where
+// what is sent is rounded.
+func TestSteadyOfTwoRanks(t *testing.T) {
+	keepLeft := tensor.Func("keep left", func(dst, a, _ []float32) { copy(dst, a) })
+	for _, c := range []struct {
+		size int
+		op   tensor.Op
+		wire tensor.Type
+		free bool
+	}{
+		{2, tensor.Sum, 0, true},
+		{2, tensor.Avg, 0, true},
+		{2, tensor.Sum, tensor.BF16, false},
+		{2, keepLeft, 0, false},
+		{3, tensor.Sum, 0, false},
+	} {
+		p := planner{
+			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+			speeds: speeds{fabric: inTurns()}, assumed: assumed("shm", make([]int, c.size), false),
+			steady: true, wire: c.wire,
+		}
+		r := &request{coll: schedule.Reduce, typ: tensor.F32, op: c.op, count: 1 << 18}
+		refused := 0
+		for _, choice := range p.choices(r, p.args(r)) {
+			if choice.Refused == errOrder {
+				refused++
+			}
+		}
+		if (refused == 0) != c.free {
+			t.Errorf("%s on %d ranks, sent as %v: %d algorithms refused for their order", c.op, c.size, c.wire,
+				refused)
+		}
+	}
+}
+
 // TestCrowdedHosts: where ranks outnumber cores, long vectors go by the ring over sockets, and directly
 // through shared memory, without any measurement, and so in every run.
 func TestCrowdedHosts(t *testing.T) {
