@@ -25,7 +25,6 @@ const (
 // runs the operations in the order of the program, which is one of those that dependencies allow. The
 // first thing that can't be done at once makes an ordinary call of what is left: see resume.
 type brief struct {
-	size     int // of the communicator
 	ops      []briefOp
 	channels []*channel
 	scratch  []byte
@@ -55,12 +54,12 @@ type briefSpan struct {
 }
 
 // newBrief returns the brief form of a plan, nil when it has none.
-func newBrief(p *planned, size int) *brief {
+func newBrief(p *planned) *brief {
 	if p.wire != 0 || len(p.plan.Ops) > briefOps || p.plan.ScratchBytes > briefScratch {
 		return nil
 	}
 	b := &brief{
-		size: size, channels: p.channels, ops: make([]briefOp, len(p.plan.Ops)),
+		channels: p.channels, ops: make([]briefOp, len(p.plan.Ops)),
 		scratch: alignedBytes(p.plan.ScratchBytes),
 	}
 	for i := range p.plan.Ops {
@@ -90,7 +89,8 @@ func spanOf(r *schedule.Region) briefSpan { return briefSpan{r.Buf, r.Pieces[0].
 
 // mayBeBrief reports whether nothing is under way that a brief call would have to wait for, or let
 // others wait for.
-func (e *engine) mayBeBrief(c *Comm, b *brief) bool {
+func (c *Comm) mayBeBrief(b *brief) bool {
+	e := c.e
 	if b == nil || e.leading || len(e.active) > 0 || e.checksum {
 		return false
 	}
@@ -109,8 +109,8 @@ func (e *engine) mayBeBrief(c *Comm, b *brief) bool {
 }
 
 // runBrief runs a call in the order of its operations, and reports whether it is done.
-func (e *engine) runBrief(entry *planned, r *request, seq uint64) bool {
-	b := entry.brief
+func (c *Comm) runBrief(entry *planned, r *request, seq uint64) bool {
+	e, b := c.e, entry.brief
 	m := briefMemory{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: b.scratch}
 	for b.at = range b.ops {
 		o := &b.ops[b.at]
@@ -129,7 +129,7 @@ func (e *engine) runBrief(entry *planned, r *request, seq uint64) bool {
 			return false
 		}
 		if o.last && r.op == tensor.Avg {
-			r.op.Finish(r.typ, m.part(o.dst, o.size), b.size)
+			r.op.Finish(r.typ, m.part(o.dst, o.size), c.size)
 		}
 	}
 	return true

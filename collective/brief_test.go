@@ -201,7 +201,7 @@ func TestBriefCall(t *testing.T) {
 	c, entry := known(t, &mirror{}, &r)
 	buf[0] = 2
 	seq := c.number(entry, &r)
-	if !c.e.mayBeBrief(c, entry.brief) || !c.e.runBrief(entry, &r, seq) {
+	if !c.mayBeBrief(entry.brief) || !c.runBrief(entry, &r, seq) {
 		t.Fatal("the call is not brief")
 	}
 	if buf[0] != 2 {
@@ -230,7 +230,7 @@ func TestBriefCallsGiveWay(t *testing.T) {
 		r := request{coll: schedule.Barrier, typ: tensor.U8}
 		c, entry := known(t, &mirror{}, &r)
 		begin(c, entry.channels[0])
-		if c.e.mayBeBrief(c, entry.brief) && c.e.runBrief(entry, &r, c.number(entry, &r)) {
+		if c.mayBeBrief(entry.brief) && c.runBrief(entry, &r, c.number(entry, &r)) {
 			t.Errorf("%s does not keep a call from being brief", name)
 		}
 	}
@@ -256,7 +256,7 @@ func TestBriefCallsLeaveFrames(t *testing.T) {
 		allReduce(&r, []float32{}, []float32{}, tensor.Sum)
 		c, entry := known(t, m, &r)
 		m.edit = edit
-		if !c.e.mayBeBrief(c, entry.brief) || c.e.runBrief(entry, &r, c.number(entry, &r)) {
+		if !c.mayBeBrief(entry.brief) || c.runBrief(entry, &r, c.number(entry, &r)) {
 			t.Errorf("%s: the call takes a frame with another one, or is not brief", name)
 		}
 		if l := entry.channels[0].from; name != "length" && (!l.kept || l.head != m.header) {
@@ -282,7 +282,7 @@ func TestNoBriefForm(t *testing.T) {
 			Ops: make([]schedule.Op, 2), Links: []schedule.Link{{Sends: []int32{1, 0}}},
 		}}},
 	} {
-		if newBrief(&c.p, 2) != nil {
+		if newBrief(&c.p) != nil {
 			t.Errorf("%s: has a brief form", c.name)
 		}
 	}

@@ -99,8 +99,8 @@ func (c *Comm) run(ctx context.Context, r *request) error {
 func (c *Comm) runPlan(ctx context.Context, entry *planned, r *request) error {
 	e := c.e
 	seq := c.number(entry, r)
-	brief := e.mayBeBrief(c, entry.brief)
-	if brief && e.runBrief(entry, r, seq) {
+	brief := c.mayBeBrief(entry.brief)
+	if brief && c.runBrief(entry, r, seq) {
 		return nil
 	}
 	call := c.newCall(entry)
@@ -188,7 +188,7 @@ func (c *Comm) newCall(entry *planned) *call {
 	}
 	for i := range call.links {
 		call.links[i] = callLink{
-			call: call, link: &entry.plan.Links[i], peer: entry.peers[i], ch: entry.channels[i],
+			call: call, link: &entry.plan.Links[i], peer: entry.channels[i].peer, ch: entry.channels[i],
 		}
 	}
 	return call
@@ -218,16 +218,17 @@ var errNoAnswer = fmt.Errorf("no answer for %v", dialTimeout)
 // lower ranks. It gives up the turn while it dials.
 func (c *Comm) connect(ctx context.Context, entry *planned) error {
 	e := c.e
-	if entry.peers == nil {
+	if entry.channels == nil {
 		for i := range entry.plan.Links {
 			p := e.peers[c.ranks[entry.plan.Links[i].Peer]]
 			ch := p.channel(channelID{c.id, entry.key.coll == schedule.SendRecv})
 			ch.comm = c
-			entry.peers, entry.channels = append(entry.peers, p), append(entry.channels, ch)
+			entry.channels = append(entry.channels, ch)
 		}
 	}
 	e.sweep()
-	for _, p := range entry.peers {
+	for _, ch := range entry.channels {
+		p := ch.peer
 		if p.out != nil || p.dialling || p.err != nil || p.rank > e.rank {
 			continue
 		}
@@ -258,8 +259,8 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 		}
 	}
 	if c.planner.priority {
-		for _, p := range entry.peers {
-			if p.urgent.out == nil && p.err == nil {
+		for _, ch := range entry.channels {
+			if p := ch.peer; p.urgent.out == nil && p.err == nil {
 				e.openUrgent(ctx, p)
 			}
 		}
@@ -269,7 +270,7 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 		}
 	}
 	entry.connected = true
-	entry.brief = newBrief(entry, c.size)
+	entry.brief = newBrief(entry)
 	return nil
 }
 

@@ -34,13 +34,12 @@ type planned struct {
 	wire        tensor.Type // of the elements of messages, zero: as in memory
 	plan        *schedule.Plan
 	fingerprint [transport.FingerprintBytes]byte
-	peers       []*peer // of each of the plan's links, in order
-	channels    []*channel
-	connected   bool    // all links that this rank must dial are open
-	brief       *brief  // set when connected, nil where the plan has no brief form
-	idle        []*call // finished calls, to be used again
-	used        uint64  // when it was last used, in calls of the communicator
-	forgotten   bool    // it is not in the cache any more
+	channels    []*channel // of each of the plan's links, in order
+	connected   bool       // all links that this rank must dial are open
+	brief       *brief     // set when connected, nil where the plan has no brief form
+	idle        []*call    // finished calls, to be used again
+	used        uint64     // when it was last used, in calls of the communicator
+	forgotten   bool       // it is not in the cache any more
 }
 
 // maxPlans bounds the plans that a communicator keeps; maxIdleScratch the scratch memory that it

@@ -159,6 +159,14 @@ func TestPredictAgrees(t *testing.T) {
 	}
 }
 
+// plannerInTurns is a planner of ranks of one host for which the fabric of inTurns was measured.
+func plannerInTurns(driver string, size int, steady bool) planner {
+	return planner{
+		size: size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+		speeds: speeds{fabric: inTurns()}, assumed: assumed(driver, make([]int, size), false), steady: steady,
+	}
+}
+
 // TestSteady: measured speeds choose freely where the order of contributions makes no difference to
 // the bits, and elsewhere only among algorithms that combine in the order of the one assumed.
 func TestSteady(t *testing.T) {
@@ -178,11 +186,7 @@ func TestSteady(t *testing.T) {
 		{7, tensor.BF16, tensor.Avg, false, "direct"},
 		{7, tensor.BF16, tensor.Avg, true, "circulant"},
 	} {
-		p := planner{
-			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
-			speeds: speeds{fabric: inTurns()}, assumed: assumed("zmq:tcp", make([]int, c.size), false),
-			steady: c.steady,
-		}
+		p := plannerInTurns("zmq:tcp", c.size, c.steady)
 		r := &request{coll: schedule.AllReduce, typ: c.typ, op: c.op, count: 4 << 20 / c.typ.Size()}
 		got, err := p.choose(r.coll, p.choices(r, p.args(r)))
 		if err != nil || got.Algorithm.Name != c.want {
@@ -213,11 +217,8 @@ func TestSteadyOfTwoRanks(t *testing.T) {
 		{2, keepLeft, 0, false},
 		{3, tensor.Sum, 0, false},
 	} {
-		p := planner{
-			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
-			speeds: speeds{fabric: inTurns()}, assumed: assumed("shm", make([]int, c.size), false),
-			steady: true, wire: c.wire,
-		}
+		p := plannerInTurns("shm", c.size, true)
+		p.wire = c.wire
 		r := &request{coll: schedule.Reduce, typ: tensor.F32, op: c.op, count: 1 << 18}
 		refused := 0
 		for _, choice := range p.choices(r, p.args(r)) {

@@ -235,18 +235,24 @@ func (s *suite) inline(t *testing.T) {
 		for i, n := range []int{0, 1, 40, size / 2, size} {
 			payload := filled(n, uint64(i))
 			want := bytes.Clone(payload)
-			from.Hold()
-			p.put(way[0], frame(uint64(i), n), payload)
-			done, err := from.Sent()
-			from.Release()
-			if err != nil || done != way[0].sent {
-				t.Fatalf("Sent counts %d of %d frames after one of %d bytes: %v", done, way[0].sent, n, err)
-			}
+			held(from, func() {
+				if !p.offer(way[0], frame(uint64(i), n), payload) {
+					t.Fatalf("an idle link takes no frame of %d bytes", n)
+				}
+				if done, err := from.Sent(); err != nil || done != way[0].sent {
+					t.Fatalf("Sent counts %d of %d frames after one of %d bytes: %v", done, way[0].sent, n, err)
+				}
+			})
 			clear(payload)
 			h := p.next(way[1])
-			to.Hold()
-			p.rest(way[1], h, frame(uint64(i), n), want)
-			to.Release()
+			held(to, func() { p.rest(way[1], h, frame(uint64(i), n), want) })
 		}
 	}
+}
+
+// held runs f while the link is held. A test that fails in it can still be cleaned up.
+func held(l transport.Inliner, f func()) {
+	l.Hold()
+	defer l.Release()
+	f()
 }
