@@ -22,8 +22,8 @@ const (
 // brief is a plan of few operations on few bytes. Most of what the engine does for a call is there so
 // that the call can wait, beside others: counters of dependencies, queues of what is to be sent and
 // received. A brief call whose frames are there when they are looked for needs none of that: its caller
-// runs the operations in the order of the program, which is one of those that dependencies allow. The
-// first thing that can't be done at once makes an ordinary call of what is left: see resume.
+// runs the operations one after the other, in an order that dependencies allow. The first thing
+// that can't be done at once makes an ordinary call of what is left: see resume.
 type brief struct {
 	ops      []briefOp
 	channels []*channel
@@ -36,13 +36,21 @@ type brief struct {
 	got  int
 }
 
-// briefOp is an operation on memory in one piece.
+// briefOp is an operation, in parts where its operands go over the end of their memory.
 type briefOp struct {
-	kind      schedule.Kind
-	left      bool
-	last      bool
-	link      int    // among those of the plan
-	frame     uint32 // its number on the link
+	index int32 // in the plan
+	kind  schedule.Kind
+	left  bool
+	last  bool
+	link  int    // among those of the plan
+	frame uint32 // its number on the link
+	size  int
+	first briefPart
+	more  []briefPart
+}
+
+// briefPart is a part of an operation of which each operand is in one piece.
+type briefPart struct {
 	size      int
 	dst, a, b briefSpan
 }
@@ -55,37 +63,53 @@ type briefSpan struct {
 
 // newBrief returns the brief form of a plan, nil when it has none.
 func newBrief(p *planned) *brief {
-	if p.wire != 0 || len(p.plan.Ops) > briefOps || p.plan.ScratchBytes > briefScratch {
+	long := func(o schedule.Op) bool { return o.Bytes() > briefBytes }
+	if p.wire != 0 || len(p.plan.Ops) > briefOps || p.plan.ScratchBytes > briefScratch ||
+		slices.ContainsFunc(p.plan.Ops, long) {
 		return nil
 	}
 	b := &brief{
-		channels: p.channels, ops: make([]briefOp, len(p.plan.Ops)),
+		channels: p.channels, ops: make([]briefOp, 0, len(p.plan.Ops)),
 		scratch: alignedBytes(p.plan.ScratchBytes),
 	}
-	for i := range p.plan.Ops {
+	s := newBriefOrder(p.plan)
+	for range p.plan.Ops {
+		i := s.next()
 		o := &p.plan.Ops[i]
-		if o.Bytes() > briefBytes || o.Dst.Pieces[1].Len+o.A.Pieces[1].Len+o.B.Pieces[1].Len > 0 {
-			return nil
-		}
-		b.ops[i] = briefOp{
-			kind: o.Kind, left: o.Left, last: o.Last, size: o.Bytes(),
-			dst: spanOf(&o.Dst), a: spanOf(&o.A), b: spanOf(&o.B),
-		}
-	}
-	for k, l := range p.plan.Links {
-		if !slices.IsSorted(l.Sends) || !slices.IsSorted(l.Recvs) {
-			return nil // frames are not in the order of the operations
-		}
-		for _, frames := range [][]int32{l.Sends, l.Recvs} {
-			for n, i := range frames {
-				b.ops[i].link, b.ops[i].frame = k, uint32(n)
-			}
-		}
+		parts := briefParts(o)
+		b.ops = append(b.ops, briefOp{
+			index: i, kind: o.Kind, left: o.Left, last: o.Last, link: s.place[i].link, frame: s.place[i].frame,
+			size: o.Bytes(), first: parts[0], more: parts[1:],
+		})
 	}
 	return b
 }
 
-func spanOf(r *schedule.Region) briefSpan { return briefSpan{r.Buf, r.Pieces[0].Off} }
+// briefParts cuts an operation where any of its operands is cut.
+func briefParts(o *schedule.Op) []briefPart {
+	var parts []briefPart
+	for at, n := 0, o.Bytes(); len(parts) == 0 || at < n; {
+		part := briefPart{size: n - at}
+		part.dst = part.from(&o.Dst, at)
+		part.a = part.from(&o.A, at)
+		part.b = part.from(&o.B, at)
+		parts = append(parts, part)
+		at += part.size
+	}
+	return parts
+}
+
+// from returns where byte at of an operand is, and ends the part where that piece of it ends.
+func (p *briefPart) from(r *schedule.Region, at int) briefSpan {
+	i := 0
+	if at >= r.Pieces[0].Len && r.Pieces[1].Len > 0 {
+		i, at = 1, at-r.Pieces[0].Len
+	}
+	if n := r.Pieces[i].Len - at; n > 0 { // an operand that the operation has not has no bytes
+		p.size = min(p.size, n)
+	}
+	return briefSpan{r.Buf, r.Pieces[i].Off + at}
+}
 
 // mayBeBrief reports whether nothing is under way that a brief call would have to wait for, or let
 // others wait for.
@@ -117,19 +141,28 @@ func (c *Comm) runBrief(entry *planned, r *request, seq uint64) bool {
 		done := true
 		switch o.kind {
 		case schedule.Send:
-			done = e.sendBrief(entry, o, seq, m.part(o.a, o.size))
+			done = e.sendBrief(entry, o, seq, &m)
 		case schedule.Recv, schedule.RecvReduce:
 			done = e.receiveBrief(entry, o, r, seq, &m)
 		case schedule.Copy:
-			copy(m.part(o.dst, o.size), m.part(o.a, o.size))
+			m.copy(&o.first)
+			for i := range o.more {
+				m.copy(&o.more[i])
+			}
 		default:
-			m.combine(o, r, m.part(o.b, o.size))
+			m.reduce(o, &o.first, r)
+			for i := range o.more {
+				m.reduce(o, &o.more[i], r)
+			}
 		}
 		if !done {
 			return false
 		}
 		if o.last && r.op == tensor.Avg {
-			r.op.Finish(r.typ, m.part(o.dst, o.size), c.size)
+			m.finish(&o.first, r, c.size)
+			for i := range o.more {
+				m.finish(&o.more[i], r, c.size)
+			}
 		}
 	}
 	return true
@@ -140,17 +173,37 @@ type briefMemory [schedule.Buffers][]byte
 
 func (m *briefMemory) part(s briefSpan, n int) []byte { return m[s.buf][s.off : s.off+n] }
 
-// combine reduces the operand that lies in memory, and y.
-func (m *briefMemory) combine(o *briefOp, r *request, y []byte) {
-	x := m.part(o.a, o.size)
+func (m *briefMemory) copy(p *briefPart) { copy(m.part(p.dst, p.size), m.part(p.a, p.size)) }
+
+func (m *briefMemory) finish(p *briefPart, r *request, ranks int) {
+	r.op.Finish(r.typ, m.part(p.dst, p.size), ranks)
+}
+
+func (m *briefMemory) reduce(o *briefOp, p *briefPart, r *request) {
+	m.combine(o, p, r, m.part(p.b, p.size))
+}
+
+// combine reduces the operand of a part that lies in memory, and y.
+func (m *briefMemory) combine(o *briefOp, p *briefPart, r *request, y []byte) {
+	x := m.part(p.a, p.size)
 	if o.left {
 		x, y = y, x
 	}
-	r.op.Reduce(r.typ, m.part(o.dst, o.size), x, y)
+	r.op.Reduce(r.typ, m.part(p.dst, p.size), x, y)
+}
+
+// rest is the destination of an operation from its byte at on, as far as it is in one piece.
+func (m *briefMemory) rest(o *briefOp, at int) []byte {
+	p := &o.first
+	for i := 0; at >= p.size; i++ {
+		at -= p.size
+		p = &o.more[i]
+	}
+	return m.part(p.dst, p.size)[at:]
 }
 
 // sendBrief sends a frame, and reports whether the link is done with it.
-func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, payload []byte) bool {
+func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, m *briefMemory) bool {
 	b := entry.brief
 	ch := b.channels[o.link]
 	ln, n := ch.lane, uint32(o.size)
@@ -159,7 +212,11 @@ func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, payload []byt
 		return false
 	}
 	e.data(ch, entry, seq, o.frame, n)
-	ok, err := ln.out.Send(&e.header, [2][]byte{payload})
+	payload := [2][]byte{m.part(o.first.a, o.first.size)}
+	if len(o.more) > 0 {
+		payload[1] = m.part(o.more[0].a, o.more[0].size)
+	}
+	ok, err := ln.out.Send(&e.header, payload)
 	if err != nil || !ok {
 		return false // an error stays: it comes again when the frame is offered again
 	}
@@ -218,10 +275,15 @@ func (b *brief) take(l *inLink, o *briefOp, r *request, m *briefMemory) bool {
 	for b.got < o.size {
 		n := 0
 		if o.kind == schedule.Recv {
-			n, _ = l.Read(m.part(o.dst, o.size)[b.got:]) // an error comes again
-		} else if p, _ := l.Peek(); len(p) == o.size {
-			m.combine(o, r, p)
-			n = o.size
+			n, _ = l.Read(m.rest(o, b.got)) // an error comes again
+		} else if y, _ := l.Peek(); len(y) == o.size {
+			m.combine(o, &o.first, r, y[:o.first.size])
+			n = o.first.size
+			for i := range o.more {
+				p := &o.more[i]
+				m.combine(o, p, r, y[n:n+p.size])
+				n += p.size
+			}
 			l.Discard(n)
 		}
 		if n == 0 {
@@ -237,21 +299,25 @@ func (b *brief) take(l *inLink, o *briefOp, r *request, m *briefMemory) bool {
 func (c *call) resume(b *brief) {
 	c.scratch, b.scratch = b.scratch, c.scratch // what the link still has stays the call's
 	c.buf[schedule.Scratch] = c.scratch
+	done := uint64(0) // a bit for each of up to briefOps operations
 	for i := range b.ops[:b.at] {
-		cl := &c.links[b.ops[i].link]
-		switch b.ops[i].kind {
+		o := &b.ops[i]
+		cl := &c.links[o.link]
+		switch o.kind {
 		case schedule.Send:
 			cl.sendAt++
 			cl.ended++
 		case schedule.Recv, schedule.RecvReduce:
 			cl.recvAt++
 		}
-		c.opDone(int32(i))
+		c.opDone(o.index)
+		done |= 1 << o.index
 	}
-	c.ready = slices.DeleteFunc(c.ready, func(i int32) bool { return int(i) < b.at })
-	cl := &c.links[b.ops[b.at].link]
+	c.ready = slices.DeleteFunc(c.ready, func(i int32) bool { return done>>i&1 == 1 })
+	o := &b.ops[b.at]
+	cl := &c.links[o.link]
 	if b.lent {
-		cl.ch.lane.inflight.push(lent{cl: cl, op: int32(b.at)})
+		cl.ch.lane.inflight.push(lent{cl: cl, op: o.index})
 		cl.sendAt++
 	}
 	cl.got = b.got

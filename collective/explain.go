@@ -93,6 +93,9 @@ func (x *Explanation) reason() string {
 		return "it is forced"
 	case other == nil:
 		return "no other can be used"
+	case best.easier(other):
+		return fmt.Sprintf("%s should take about as long, but keeps the busiest rank for %s, not %s",
+			other.Algorithm.Name, lasting(other.Path), lasting(best.Path))
 	case other.Seconds <= best.Seconds*(1+2*tie):
 		return other.Algorithm.Name + " should take as long, and comes later in the registry"
 	}

@@ -333,6 +333,15 @@ func (p *planner) pipelineChunk(
 // worth, and more than the rounding of the sums.
 const tie = 1e-6
 
+// A gather or a scatter makes nobody wait for the next one: when calls follow each other, what keeps the
+// busiest rank from it counts, and not how long a message is under way. So of those that are predicted to
+// take nearly as long alone, the one that has clearly less work for a rank is taken. On 8 ranks with cores of
+// their own gathers and scatters of few bytes are 1.3 to 3 times as fast in trees as from rank to rank.
+const (
+	near     = 1.1
+	lessWork = 0.8
+)
+
 // best returns the choice predicted to be fastest, of equals the first in the registry; -1 when
 // none can be used.
 func best(all []Choice) int {
@@ -342,7 +351,20 @@ func best(all []Choice) int {
 			b = i
 		}
 	}
+	fastest := b
+	for i := range all {
+		if all[i].easier(&all[b]) && all[i].Seconds < near*all[fastest].Seconds {
+			b = i
+		}
+	}
 	return b
+}
+
+// easier reports whether c, which takes nearly as long as d, is to be taken for it.
+func (c *Choice) easier(d *Choice) bool {
+	k := c.Algorithm.Collective
+	return (k == schedule.Gather || k == schedule.Scatter) && c.Refused == nil &&
+		c.Seconds < near*d.Seconds && c.Path < lessWork*d.Path
 }
 
 // choose picks the algorithm that the user forces, or else the best one.

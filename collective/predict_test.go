@@ -104,6 +104,32 @@ func TestPredictCopies(t *testing.T) {
 	}
 }
 
+// TestPredictWork: of ways to gather or to scatter that take about as long, the one with the least work
+// for a rank is taken, and of those that do not, the fastest.
+func TestPredictWork(t *testing.T) {
+	for _, c := range []struct {
+		coll  schedule.Collective
+		alpha float64 // of which the rest, beyond 1, is waiting
+		want  string
+		why   string
+	}{
+		{schedule.Gather, 2.2, "binomial", "linear should take about as long, but keeps the busiest rank for 3µs, not 2µs"},
+		{schedule.Scatter, 2.2, "binomial", "linear should take about as long, but keeps the busiest rank for 3µs, not 2µs"},
+		{schedule.Scatter, 1.5, "binomial", ""},
+		{schedule.Scatter, 3, "linear", ""},
+	} {
+		f := topology.Fabric{Inner: topology.Links{Alone: topology.Line(c.alpha*1e-6, 1e-12), Message: 1e-6}}
+		c0 := ranks(t, setting{size: 4, opts: []Option{WithFabric(f)}})[0]
+		x, err := c0.Explain(c.coll, tensor.F32, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Chosen != c.want || c.why != "" && x.Reason != c.why {
+			t.Errorf("%s with a latency of %g µs: %v", c.coll, c.alpha, x)
+		}
+	}
+}
+
 // TestProfilesAreKept: planning another call of an algorithm builds no programs of other ranks
 // again.
 func TestProfilesAreKept(t *testing.T) {

@@ -15,7 +15,7 @@ const (
 	spreadRest  = 1024 // waits of any kind between two moves
 )
 
-// apart notes a wait that ended while this rank was spinning.
+// apart notes a wait that was not ended by giving the core away.
 func (s *spread) apart() {
 	s.count = 0
 	if s.rest > 0 {

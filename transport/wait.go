@@ -34,7 +34,8 @@ const (
 // Bounds of how long a rank spins that should have a core of its own. After that it offers the core:
 // something else may run there after all, the peer even. Giving the core away is a system call, during
 // which nothing is seen, a microsecond that most waits never last. Where waits end as soon as the
-// core is given away, less and less time is spent spinning before.
+// core is given away, less and less time is spent spinning before; more again where that is not
+// what ends them.
 const (
 	spinMin = 2 * time.Microsecond
 	spinMax = 32 * time.Microsecond
@@ -65,6 +66,7 @@ type Patience struct {
 	passes     int
 	every      int // how many passes are from one look at the clock to the next
 	yields     int // in this wait
+	gosched    int // how many of them are for one that goroutines of this process get
 	spread     spread
 }
 
@@ -87,20 +89,30 @@ func NewPatience(localRanks int, goroutines bool) *Patience {
 func NewPatienceOfMany(goroutines bool) *Patience { return newPatience(true, goroutines) }
 
 func newPatience(crowded, goroutines bool) *Patience {
-	return &Patience{
+	p := &Patience{
 		crowded: crowded, goroutines: goroutines,
-		budget: 2 * budgetMin, typical: budgetMin, spin: spinMax, every: clockEvery,
+		budget: 2 * budgetMin, typical: budgetMin, spin: spinMax, every: clockEvery, gosched: goschedEvery,
 	}
+	switch {
+	case goroutines:
+		p.gosched = 1
+	case runtime.GOMAXPROCS(0) == 1:
+		p.gosched = goschedAlone
+	}
+	return p
 }
 
-// goschedEvery is how many times the core is given to other threads for each time that it is offered to
-// goroutines of this process. Offering it wakes an idle thread of the Go runtime, which costs more
-// than the wait is often worth.
-const goschedEvery = 64
+// Every how many times in a wait the core is offered to goroutines of this process, and given to other
+// threads the other times. Offering it wakes an idle thread of the Go runtime, where there may be
+// one: that costs more than the wait is often worth, and where all cores have ranks, one of these its core.
+const (
+	goschedEvery = 512
+	goschedAlone = 64 // of the only thread
+)
 
 // Yield does what the action of that name asks for.
 func (p *Patience) Yield() {
-	if p.goroutines || p.passes%goschedEvery == 0 {
+	if p.yields%p.gosched == p.gosched-1 {
 		runtime.Gosched()
 		return
 	}
@@ -167,14 +179,17 @@ func (p *Patience) learn(waited time.Duration) {
 	}
 	switch {
 	case p.crowded:
-	case p.yields == 0:
-		p.spin = min(2*p.spin, spinMax)
-		p.spread.apart()
-	case p.yields <= fewYields:
+	case p.yields == 0 && waited <= p.spin/2:
+		// It would have ended so with less spinning, too. Of a call's waits often only one is for a rank
+		// that is on the same core.
+	case p.yields > 0 && p.yields <= fewYields:
 		p.spin = max(p.spin/2, spinMin)
 		if !p.goroutines && p.spread.together() {
 			leaveCore()
 		}
+	default:
+		p.spin = min(2*p.spin, spinMax)
+		p.spread.apart()
 	}
 }
 

@@ -101,6 +101,12 @@ func TestPatienceLearnsToYield(t *testing.T) {
 		for range 20 {
 			await(p, 500*time.Nanosecond, func(told map[Action]int) bool { return told[Spin] > 2 })
 		}
+		if same := spins(); same >= first/4 {
+			t.Errorf("%d passes before the first yield after waits that few would do for, want few", same)
+		}
+		for range 20 {
+			await(p, 500*time.Nanosecond, func(told map[Action]int) bool { return told[Yield] > fewYields })
+		}
 		if again := spins(); again < first*3/4 { // how long a pass takes has to be learned again
 			t.Errorf("%d passes before the first yield, want some %d again", again, first)
 		}
