@@ -70,7 +70,7 @@ func newBrief(p *planned) *brief {
 	}
 	b := &brief{
 		channels: p.channels, ops: make([]briefOp, 0, len(p.plan.Ops)),
-		scratch: alignedBytes(p.plan.ScratchBytes),
+		scratch: ordinaryScratch(p.plan.ScratchBytes),
 	}
 	s := newBriefOrder(p.plan)
 	for range p.plan.Ops {

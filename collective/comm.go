@@ -176,12 +176,12 @@ func (c *Comm) newCall(entry *planned) *call {
 	if n := len(entry.idle); n > 0 {
 		call := entry.idle[n-1]
 		entry.idle = entry.idle[:n-1]
-		c.planner.scratch -= entry.plan.ScratchBytes
+		call.scratch = c.e.scratch.get(entry.plan.ScratchBytes)
 		return call
 	}
 	call := &call{
 		comm: c, entry: entry, plan: entry.plan,
-		scratch: alignedBytes(entry.plan.ScratchBytes),
+		scratch: c.e.scratch.get(entry.plan.ScratchBytes),
 		pending: make([]int32, len(entry.plan.Ops)),
 		links:   make([]callLink, len(entry.plan.Links)),
 		signal:  make(chan struct{}, 1),
@@ -196,8 +196,12 @@ func (c *Comm) newCall(entry *planned) *call {
 
 // recycle keeps a finished call for the next one of its plan.
 func (c *Comm) recycle(call *call) {
-	size := call.plan.ScratchBytes
-	if call.err != nil || c.closed || c.planner.scratch+size > maxIdleScratch || call.entry.forgotten {
+	if call.err != nil { // a link may still have some of its memory
+		return
+	}
+	c.e.scratch.put(call.scratch)
+	call.scratch = nil
+	if c.closed || call.entry.forgotten {
 		return
 	}
 	if len(call.signal) > 0 {
@@ -205,7 +209,6 @@ func (c *Comm) recycle(call *call) {
 	}
 	call.buf = [schedule.Buffers][]byte{}
 	call.ctx = nil
-	c.planner.scratch += size
 	call.entry.idle = append(call.entry.idle, call)
 }
 
@@ -339,7 +342,7 @@ func (c *Comm) Close() error {
 		e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
 	}
 	e.clear(c)
-	c.planner.cache, c.planner.scratch = nil, 0 // the rest stays, to know what comes late
+	c.planner.cache = nil // the rest stays, to know what comes late
 	clear(c.planner.recent[:])
 	e.open--
 	last := e.open == 0

@@ -32,6 +32,7 @@ type engine struct {
 	patience *transport.Patience
 	header   transport.Header // scratch for the frame being sent
 	spare    heldMemory
+	scratch  scratchMemory
 	passes   int
 	looks    int // see briefLooks; none where ranks share cores
 

@@ -44,6 +44,7 @@ func newWorld(w world) *Comm {
 		comms: map[uint32]*Comm{}, early: map[uint32]*record{},
 		patience: transport.NewPatience(local, w.goroutines), checksum: w.config.checksum, release: w.release,
 	}
+	e.scratch.special, _ = w.ep.(transport.Allocator)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -77,7 +78,7 @@ func newWorld(w world) *Comm {
 // called with the turn, or before there is anyone to have it.
 func (e *engine) newComm(id uint32, ranks []int, rank int, pl planner) *Comm {
 	pl.rank, pl.size, pl.seed = rank, len(ranks), maphash.MakeSeed()
-	pl.cache, pl.clock, pl.scratch = map[planKey]*planned{}, 0, 0
+	pl.cache, pl.clock = map[planKey]*planned{}, 0
 	clear(pl.recent[:])
 	pl.profiles = map[profileKey]*schedule.Profile{}
 	c := &Comm{

@@ -42,12 +42,8 @@ type planned struct {
 	forgotten   bool       // it is not in the cache any more
 }
 
-// maxPlans bounds the plans that a communicator keeps; maxIdleScratch the scratch memory that it
-// keeps with them, in bytes.
-const (
-	maxPlans       = 256
-	maxIdleScratch = 256 << 20
-)
+// maxPlans bounds the plans that a communicator keeps.
+const maxPlans = 256
 
 // planner chooses algorithms and keeps plans. It is guarded by the engine's turn.
 type planner struct {
@@ -66,7 +62,6 @@ type planner struct {
 	recent     [recentPlans]*planned // some of those in the cache, found without hashing
 	profiles   map[profileKey]*schedule.Profile
 	clock      uint64
-	scratch    int // bytes held by idle calls
 }
 
 func (p *planner) key(r *request) planKey {
@@ -159,7 +154,6 @@ func (p *planner) evict() {
 		}
 	}
 	if oldest != nil {
-		p.scratch -= len(oldest.idle) * oldest.plan.ScratchBytes
 		delete(p.cache, oldest.key)
 		oldest.forgotten = true
 		if i := slices.Index(p.recent[:], oldest); i >= 0 {
