@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/tutti-ml/tutti/transport"
 )
@@ -150,4 +151,34 @@ func ExampleConfig_ListenAddress() {
 	// Output:
 	// 127.0.0.1 7000 true <nil>
 	// 10.0.0.5 7000 false <nil>
+}
+
+// A rank waits for a flag: it spins, then offers its core, and parks when that has taken long.
+func ExampleNewPatience() {
+	var flag atomic.Bool
+	arrived := make(chan struct{})
+	go func() {
+		flag.Store(true)
+		close(arrived)
+	}()
+	p := transport.NewPatience(2, true) // two ranks here, both goroutines
+	for !flag.Load() {
+		switch p.Next() {
+		case transport.Spin:
+		case transport.Yield:
+			p.Yield()
+		case transport.Park:
+			<-arrived
+		}
+	}
+	p.Moved()
+	fmt.Println("it came")
+	// Output: it came
+}
+
+// A component waits for whoever comes: it never spins.
+func ExampleNewPatienceOfMany() {
+	p := transport.NewPatienceOfMany(false)
+	fmt.Println(p.Next() == transport.Spin)
+	// Output: false
 }
