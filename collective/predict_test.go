@@ -130,6 +130,33 @@ func TestPredictWork(t *testing.T) {
 	}
 }
 
+// TestPredictStreams: over shared memory chains are for ranks that take turns on cores.
+func TestPredictStreams(t *testing.T) {
+	for _, c := range []struct {
+		driver  string
+		size    int
+		crowded bool
+		want    string
+	}{
+		{"shm", 4, false, "reducescatter-gather"},
+		{"shm", 8, false, "reducescatter-gather"},
+		{"shm", 4, true, "chain"},
+		{"zmq:ipc", 4, false, "chain"},
+	} {
+		hosts := make([]int, c.size)
+		p := planner{
+			size: c.size, hosts: hosts, chunkBytes: defaultChunkBytes,
+			speeds: assumed(c.driver, hosts, c.crowded),
+		}
+		r := &request{coll: schedule.Reduce, typ: tensor.F32, op: tensor.Sum, count: 256 << 10}
+		all := p.choices(r, p.args(r))
+		if got := all[best(all)].Algorithm.Name; got != c.want {
+			t.Errorf("a reduce of 1 MiB by %d ranks over %s, crowded %t: %s, want %s",
+				c.size, c.driver, c.crowded, got, c.want)
+		}
+	}
+}
+
 // TestProfilesAreKept: planning another call of an algorithm builds no programs of other ranks
 // again.
 func TestProfilesAreKept(t *testing.T) {

@@ -66,7 +66,7 @@ func openCache(
 }
 
 // speedsFormat changes when what is measured, or how it is written, does.
-const speedsFormat = "tutti speeds 4"
+const speedsFormat = "tutti speeds 5"
 
 // load returns the fabric that is kept, encoded; nothing when there is none that can be used.
 func (s *speedCache) load() []byte {

@@ -26,7 +26,11 @@ func segments(n float64, chunkBytes int) float64 {
 // each segment takes the same number of turns of every rank.
 func pipeline(n, k float64, depth, turns int) topology.Cost {
 	steps := float64(turns) * (k - 1 + float64(depth))
-	return topology.Cost{Messages: steps, Bytes: steps * n / k}
+	c := topology.Cost{Messages: steps, Bytes: steps * n / k}
+	if depth > 1 {
+		c.Streamed = c.Bytes
+	}
+	return c
 }
 
 // plus adds costs that are spent one after the other.
@@ -39,6 +43,7 @@ func plus(costs ...topology.Cost) topology.Cost {
 		c.Cached += d.Cached
 		c.Vectors = max(c.Vectors, d.Vectors)
 		c.Forwarded += d.Forwarded
+		c.Streamed += d.Streamed
 	}
 	return c
 }

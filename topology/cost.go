@@ -12,6 +12,9 @@ type Cost struct {
 	Cached, Vectors float64
 	// Forwarded are those of Bytes that a rank sends on right after they came, chunk by chunk.
 	Forwarded float64
+	// Streamed are those of Bytes that go through a pipeline: while a rank has one chunk from another, a
+	// third has the chunk before from it.
+	Streamed float64
 }
 
 // Model is the alpha-beta-gamma model of a set of links.
@@ -25,6 +28,9 @@ type Model struct {
 	// Forward is the seconds saved per forwarded byte: where links copy and ranks outnumber the cores of a
 	// host, a rank that has its turn sends on what it has just copied. 0 elsewhere.
 	Forward float64
+	// Stream is the seconds that a streamed byte takes longer: where ranks share memory and each has a core
+	// of its own, the caches of two cores have to agree about every line. 0 elsewhere.
+	Stream float64
 }
 
 // Seconds returns the predicted time of a cost.
@@ -32,9 +38,9 @@ func (m Model) Seconds(c Cost) float64 {
 	return m.Alpha*c.Messages + m.Beta*c.Bytes + m.Gamma*c.Reduced - m.saved(c)
 }
 
-// saved is the time of what caches spare.
+// saved is the time of what caches spare, below 0 where they cost more.
 func (m Model) saved(c Cost) float64 {
-	saved := m.Forward * c.Forwarded
+	saved := m.Forward*c.Forwarded - m.Stream*c.Streamed
 	if c.Vectors > m.Caches {
 		saved += m.Delta * c.Cached
 	}

@@ -160,10 +160,11 @@ type Fabric struct {
 	// Copy is what a byte costs that a rank copies inside its memory, of what one costs that is sent
 	// inside a host. It is 0 where costs are to be as the literature counts them.
 	Copy float64 `json:"copy,omitempty"`
-	// Delta, Caches and Forward are those of Model, inside a host.
+	// Delta, Caches, Forward and Stream are those of Model, inside a host.
 	Delta   float64 `json:"delta,omitempty"`
 	Caches  float64 `json:"caches,omitempty"`
 	Forward float64 `json:"forward,omitempty"`
+	Stream  float64 `json:"stream,omitempty"`
 }
 
 // Assumed is the fabric in which inner and outer links have one latency and bandwidth each, and
@@ -172,13 +173,13 @@ func Assumed(inner, outer Model) Fabric {
 	links := func(m Model) Links { return Links{Alone: Line(m.Alpha, m.Beta), Message: m.Alpha, Frame: m.Alpha} }
 	return Fabric{
 		Inner: links(inner), Outer: links(outer), Gamma: max(inner.Gamma, outer.Gamma),
-		Delta: inner.Delta, Caches: inner.Caches, Forward: inner.Forward,
+		Delta: inner.Delta, Caches: inner.Caches, Forward: inner.Forward, Stream: inner.Stream,
 	}
 }
 
-// Saved is the time of what caches spare in a call inside a host.
+// Saved is the time of what caches spare in a call inside a host, below 0 where they cost more.
 func (f *Fabric) Saved(c Cost) float64 {
-	return Model{Delta: f.Delta, Caches: f.Caches, Forward: f.Forward}.saved(c)
+	return Model{Delta: f.Delta, Caches: f.Caches, Forward: f.Forward, Stream: f.Stream}.saved(c)
 }
 
 // ErrFabric is what the errors of Check are.
@@ -202,7 +203,7 @@ func (f *Fabric) Check() error {
 	for _, x := range []float64{
 		f.Inner.Message, f.Inner.Frame, f.Inner.BusyFirst, f.Inner.BusyMessage, f.Inner.BusyFrame, f.Inner.Turn, f.Inner.Several,
 		f.Outer.Message, f.Outer.Frame, f.Outer.BusyFirst, f.Outer.BusyMessage, f.Outer.BusyFrame, f.Outer.Turn, f.Outer.Several,
-		f.Gamma, f.BusyGamma, f.Copy, f.Delta, f.Caches, f.Forward, f.Call,
+		f.Gamma, f.BusyGamma, f.Copy, f.Delta, f.Caches, f.Forward, f.Stream, f.Call,
 	} {
 		if !finite(x) {
 			return fmt.Errorf("%w: a time of %g s", ErrFabric, x)

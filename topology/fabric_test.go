@@ -142,3 +142,28 @@ func TestMemoryCounts(t *testing.T) {
 		}
 	}
 }
+
+// TestSaved: what a fabric of one model saves, or does not, is in that model's times.
+func TestSaved(t *testing.T) {
+	cost := topology.Cost{Bytes: 100, Cached: 10, Vectors: 50, Forwarded: 20, Streamed: 30}
+	for _, c := range []struct {
+		name string
+		m    topology.Model
+		want float64
+	}{
+		{"nothing", topology.Model{}, 0},
+		{"caches", topology.Model{Delta: 2, Caches: 49}, 20},
+		{"caches that hold all", topology.Model{Delta: 2, Caches: 50}, 0},
+		{"forwarding", topology.Model{Forward: 3}, 60},
+		{"streams", topology.Model{Stream: 4}, -120},
+		{"all", topology.Model{Delta: 2, Forward: 3, Stream: 4}, -40},
+	} {
+		f := topology.Assumed(c.m, c.m)
+		if got := f.Saved(cost); got != c.want {
+			t.Errorf("%s: a fabric saves %g, want %g", c.name, got, c.want)
+		}
+		if got := c.m.Seconds(cost); got != -c.want {
+			t.Errorf("%s: a model takes %g, want %g", c.name, got, -c.want)
+		}
+	}
+}
