@@ -137,7 +137,7 @@ func (l *reluctantLink) Peek() ([]byte, error) {
 func TestBriefCallsStopAnywhere(t *testing.T) {
 	sizes, calls := []int{2, 3, 5}, 27
 	if testing.Short() {
-		sizes, calls = []int{3}, 18
+		sizes, calls = []int{5}, 18
 	}
 	seen := &reluctantSeen{}
 	for _, size := range sizes {
