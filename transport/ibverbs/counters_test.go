@@ -29,6 +29,24 @@ func number(t *testing.T, path ...string) int {
 	return n
 }
 
+// tellTroubles logs what the devices have counted since the machine is up, for a test that has
+// failed: whether packets were lost, sent again, or refused.
+func tellTroubles(t testing.TB) {
+	all, err := filepath.Glob("/sys/class/infiniband/*/ports/*/hw_counters/*")
+	if err != nil {
+		t.Error(err)
+	}
+	said := ""
+	for _, path := range all {
+		b, err := os.ReadFile(path)
+		if n := strings.TrimSpace(string(b)); err == nil && n != "0" {
+			device, counter, _ := strings.Cut(strings.TrimPrefix(path, "/sys/class/infiniband/"), "/")
+			said += fmt.Sprintf(" %s %s %s", device, filepath.Base(counter), n)
+		}
+	}
+	t.Logf("the devices have counted:%s", said)
+}
+
 // traffic is what the device of rank 0 and its wire have sent.
 type traffic struct{ packets, bytes, again int }
 

@@ -112,15 +112,21 @@ func (d *destinations) came(place int, at uint64, bare bool) bool {
 }
 
 // at returns the place that has the payload of the next frame when the ring is taken up to at, and
-// whether that has no header; -1 when it is in the ring.
-func (d *destinations) at(at uint64) (place int, bare bool) {
-	if len(d.arrivals) == 0 || d.arrivals[0].at != at {
-		return -1, false
+// whether that has no header; -1 when it is in the ring. The error is that the other end has told of
+// a payload in the middle of another frame.
+func (d *destinations) at(at uint64) (place int, bare bool, err error) {
+	if len(d.arrivals) == 0 || d.arrivals[0].at > at {
+		return -1, false, nil
 	}
-	place, bare = d.arrivals[0].place, d.arrivals[0].bare
+	first := d.arrivals[0]
+	if first.at < at {
+		return -1, false, &transport.FrameError{
+			Field: "position of a payload", Got: first.at, Want: fmt.Sprint("at least ", at),
+		}
+	}
 	n := copy(d.arrivals, d.arrivals[1:])
 	d.arrivals = d.arrivals[:n]
-	return place, bare
+	return first.place, first.bare, nil
 }
 
 // withdraw notes that a destination is the caller's memory again.

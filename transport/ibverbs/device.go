@@ -20,8 +20,9 @@ func allows(f transport.Filter, p *port, g gid) bool {
 	return f.Allows(g.address(), p.device, fmt.Sprint(p.device, ":", p.number), g.of)
 }
 
-// openDevice opens the first port that is up and that the filter allows.
-func openDevice(f transport.Filter) (*device, error) {
+// openDevice opens the first port that is up and that the filter allows, for a job of so many
+// ranks.
+func openDevice(f transport.Filter, ranks int) (*device, error) {
 	var found *device
 	var left []error
 	err := eachDevice(func(name string, c *C.struct_ibv_context) (bool, error) {
@@ -50,7 +51,7 @@ func openDevice(f transport.Filter) (*device, error) {
 	case found == nil:
 		return nil, fmt.Errorf("%w: %w", ErrNoPort, errors.Join(left...))
 	}
-	if err := found.open(); err != nil {
+	if err := found.open(ranks); err != nil {
 		return nil, errors.Join(err, found.close())
 	}
 	return found, nil

@@ -98,8 +98,10 @@
 // a card's one queue pair does not fill its port there would be something to gain, and that is not
 // known of any here.
 //
-// All links of an endpoint share one completion queue, which grows with them. Whoever waits polls
-// it for all links; Wait parks on its completion channel, in the same poll(2) as everything else.
+// All links of an endpoint share one completion queue, with room for a link to each other rank from
+// the beginning in jobs of up to 100 ranks or so; then it grows, where the device can do that.
+// Whoever waits polls it for all links; Wait parks on its completion channel, in the same poll(2) as
+// everything else.
 //
 // It imports transport, what drivers share (transport/internal), libibverbs and golang.org/x/sys.
 // Nothing of a frame's meaning enters it.

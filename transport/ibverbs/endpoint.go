@@ -78,7 +78,7 @@ func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error)
 		c: c, log: c.Logger, timeout: timeoutExponent(d.retry), patience: d.patience,
 	}
 	e.table.Store(&map[uint32]*link{})
-	if e.device, err = openDevice(f); err != nil {
+	if e.device, err = openDevice(f, c.Size); err != nil {
 		return nil, err
 	}
 	e.regions.open(e.device)
@@ -106,8 +106,7 @@ func (e *endpoint) Accept() transport.Link { return e.links.Accept() }
 func (e *endpoint) number() (uint32, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	n := depth(e.c.Size)
-	one := sendDepth(n) + receiveDepth(n)
+	one := linkEntries(depth(e.c.Size))
 	if err := e.device.grow((len(*e.table.Load()) + 1) * one); err != nil {
 		return 0, err
 	}

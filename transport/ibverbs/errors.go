@@ -10,7 +10,7 @@ import (
 type WorkError struct {
 	Device string
 	Port   int
-	QP     uint32 // the number of the queue pair of this end
+	QP     uint32 // the number of the queue pair of this end, 0 when it is about the whole device
 	Status Status
 	Vendor uint32 // what the maker of the device calls it
 	// PortState is the state of the port afterwards: "active", "down".
@@ -18,8 +18,12 @@ type WorkError struct {
 }
 
 func (e *WorkError) Error() string {
-	return fmt.Sprintf("device %s, port %d (%s), queue pair %d: %v (status %d, vendor error %#x)",
-		e.Device, e.Port, e.PortState, e.QP, e.Status, int(e.Status), e.Vendor)
+	pair := ""
+	if e.QP != 0 {
+		pair = fmt.Sprintf(", queue pair %d", e.QP)
+	}
+	return fmt.Sprintf("device %s, port %d (%s)%s: %v (status %d, vendor error %#x)",
+		e.Device, e.Port, e.PortState, pair, e.Status, int(e.Status), e.Vendor)
 }
 
 // Status is how a device says that a work request has ended: enum ibv_wc_status.

@@ -16,6 +16,32 @@ func SpoilKey(l transport.Link) { l.(*link).out.key ^= 0x5a }
 // ForgetCredit has a link send more messages than the other end has posted receives.
 func ForgetCredit(l transport.Link) { l.(*link).out.depth = 1 << 30 }
 
+// ForgetQueue has a link send more messages than its own device has room for.
+func ForgetQueue(l transport.Link) { l.(*link).out.marks = make([]mark, 1<<16) }
+
+// SayNothing has a link send a message that says nothing, as no end does.
+func SayNothing(l transport.Link) {
+	s := &l.(*link).out
+	w := s.next()
+	w.opcode, w.immediate = 2, 0 // IBV_WR_SEND
+	s.post(w, true)
+	s.flush()
+}
+
+// StartLink is the beginning of a dial or a welcome: there is a link that is not made yet.
+func StartLink(e transport.Endpoint) error {
+	_, err := e.(*endpoint).number()
+	return err
+}
+
+// FailDevice has an endpoint hear that its device has failed.
+func FailDevice(e transport.Endpoint) {
+	at := e.(*endpoint)
+	at.turn.Lock()
+	defer at.turn.Unlock()
+	at.happened(event{kind: eventDevice, text: "local catastrophic error"})
+}
+
 // SpoilGID has an endpoint tell its peers an address that nobody has.
 func SpoilGID(e transport.Endpoint) {
 	e.(*endpoint).device.gid.raw = [16]byte{10: 0xff, 11: 0xff, 12: 203, 13: 0, 14: 113, 15: 77}

@@ -79,7 +79,7 @@ func random24() uint32 {
 func (l *link) record() []byte {
 	d := l.at.device
 	r := record{
-		layer: d.layer, mtu: d.mtu, lid: d.lid, qp: l.queue.number(), psn: l.queue.psn, gid: d.gid.raw,
+		layer: d.layer, mtu: d.mtu, lid: d.lid, qp: l.queue.number, psn: l.queue.psn, gid: d.gid.raw,
 		ring: l.ring.address(), key: l.ring.key(), size: uint32(l.in.size),
 		messages: uint32(l.in.depth), reads: d.reads,
 	}

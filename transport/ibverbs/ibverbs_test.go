@@ -37,6 +37,9 @@ func start(t testing.TB, c transport.Config, options ...ibverbs.Option) transpor
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
+		if t.Failed() {
+			tellTroubles(t)
+		}
 	})
 	return e
 }

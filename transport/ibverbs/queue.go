@@ -15,6 +15,7 @@ import (
 type queuePair struct {
 	of     *device
 	pair   *C.struct_ibv_qp
+	number uint32 // by which the device knows it, also when it is destroyed
 	inline int    // up to how many bytes go with the work request
 	psn    uint32 // of the first packet of this end
 	link   uint32 // what completions are marked with
@@ -31,7 +32,9 @@ func newQueuePair(d *device, sends, receives int, psn, link uint32) (*queuePair,
 			Op: fmt.Sprintf("ibv_create_qp for %d sends and %d receives", sends, receives),
 		}
 	}
-	q := &queuePair{of: d, pair: pair, inline: int(wanted), psn: psn, link: link}
+	q := &queuePair{
+		of: d, pair: pair, number: uint32(pair.qp_num), inline: int(wanted), psn: psn, link: link,
+	}
 	if err := q.failed("ibv_modify_qp to INIT", C.tutti_init(pair, C.int(d.number))); err != nil {
 		return nil, joinErrors([]error{err, q.destroy()})
 	}
@@ -44,8 +47,6 @@ func newQueuePair(d *device, sends, receives int, psn, link uint32) (*queuePair,
 // inlineBytes is how long a message may be that goes with its work request, where the device can:
 // the device need not fetch it from memory.
 const inlineBytes = 256
-
-func (q *queuePair) number() uint32 { return uint32(q.pair.qp_num) }
 
 func (q *queuePair) failed(op string, rc C.int) error {
 	if rc >= 0 {

@@ -86,7 +86,11 @@ func (r *receiver) next() (*transport.Header, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	place, bare := r.destinations.at(r.at)
+	place, bare, err := r.destinations.at(r.at)
+	if err != nil {
+		r.fail(err)
+		return nil, err
+	}
 	if bare {
 		return r.bare(place)
 	}

@@ -156,6 +156,18 @@ func TestFrameErrors(t *testing.T) {
 		"more than room":   func(r *receiver) { r.arrive(ringMin + 64) },
 		"no destination":   func(r *receiver) { r.arrive(3<<placeShift | 64) },
 		"no header":        func(r *receiver) { r.arrive(64) },
+		"a payload within a frame": func(r *receiver) {
+			h, dst := expected(1)
+			place := expect(r, h, dst, &soil{}, 0, 1)
+			write(r, 100, 0)
+			r.filled -= lineBytes
+			bare(r, place)
+			r.filled += lineBytes
+			if _, err := r.next(); err != nil {
+				return
+			}
+			r.take(100)
+		},
 		"a cut frame": func(r *receiver) {
 			write(r, 1000, 0)
 			r.filled -= 64

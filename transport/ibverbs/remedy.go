@@ -48,8 +48,9 @@ func remedy(err error) string {
 // Remedy says what a person can do, "" when nothing is known.
 func (e *DeviceError) Remedy() string {
 	switch {
-	case strings.HasPrefix(e.Op, "ibv_reg_mr") && errors.Is(e.Err, syscall.ENOMEM),
-		errors.Is(e.Err, syscall.ENOMEM), errors.Is(e.Err, syscall.EAGAIN):
+	case strings.HasPrefix(e.Op, "ibv_post"): // into a queue whose room is counted
+		return ourFault
+	case errors.Is(e.Err, syscall.ENOMEM), errors.Is(e.Err, syscall.EAGAIN):
 		return memlock()
 	case errors.Is(e.Err, syscall.EACCES), errors.Is(e.Err, syscall.EPERM):
 		return "give the process access to /dev/infiniband, and to locked memory: " + memlock()
@@ -57,6 +58,11 @@ func (e *DeviceError) Remedy() string {
 		return "raise the limit of open files (ulimit -n)"
 	case errors.Is(e.Err, syscall.ENOSPC):
 		return "run fewer ranks on this device, or give them several devices"
+	case strings.HasPrefix(e.Op, "ibv_create_qp") &&
+		(errors.Is(e.Err, errors.ErrUnsupported) || errors.Is(e.Err, syscall.EINVAL)):
+		return "the device may have no reliable connections, as Amazon's EFA has none: use the driver zmq"
+	case errors.Is(e.Err, errors.ErrUnsupported):
+		return "update the device's driver and firmware, run fewer ranks on it, or use the driver zmq"
 	case strings.HasPrefix(e.Op, "ibv_modify_qp"):
 		return "look whether the GIDs of both ends are on one network (rdma link, ip addr), and choose " +
 			"a port by the interface filter"
@@ -72,8 +78,10 @@ func memlock() string {
 
 func socketRemedy(err error) string {
 	switch {
-	case errors.Is(err, errEnded), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, errEnded):
+		return "look at the log of that rank"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF),
+		errors.Is(err, io.ErrUnexpectedEOF):
 		return "the process at the other end has ended: look at its log"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody listens there: the rank has ended, or a firewall refuses"

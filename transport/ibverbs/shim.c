@@ -82,7 +82,7 @@ int tutti_init(struct ibv_qp *qp, int port)
 {
 	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_INIT, .port_num = port,
-		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ,
+		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE,
 	};
 	return -ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
 					 IBV_QP_ACCESS_FLAGS);
@@ -164,9 +164,9 @@ int tutti_poll(struct ibv_cq *cq, struct tutti_done *out)
 	int n = ibv_poll_cq(cq, TUTTI_BATCH, done);
 	for (int i = 0; i < n; i++)
 		out[i] = (struct tutti_done){
-			.id = done[i].wr_id, .status = done[i].status, .opcode = done[i].opcode,
-			.length = done[i].byte_len, .immediate = ntohl(done[i].imm_data),
-			.qp = done[i].qp_num, .vendor = done[i].vendor_err,
+			.id = done[i].wr_id, .status = done[i].status,
+			.says = !!(done[i].wc_flags & IBV_WC_WITH_IMM),
+			.immediate = ntohl(done[i].imm_data), .vendor = done[i].vendor_err,
 		};
 	return n;
 }

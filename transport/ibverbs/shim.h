@@ -30,7 +30,7 @@ struct tutti_send {
 
 struct tutti_done {
 	uint64_t id;
-	uint32_t status, opcode, length, immediate, qp, vendor;
+	uint32_t status, says, immediate, vendor; /* says: whether there is an immediate */
 };
 
 struct tutti_path {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tutti-ml/tutti/transport"
 )
 
 // The numbers of work requests: the link in the upper half, and what it was in the lower.
@@ -65,7 +67,9 @@ func (e *endpoint) rest(found int) {
 // failAll breaks all links.
 func (e *endpoint) failAll(err error) {
 	for _, l := range *e.table.Load() {
-		l.fail(err)
+		if l != nil { // it has a number, and a dial or a welcome is about to make it
+			l.fail(err)
+		}
 	}
 }
 
@@ -87,6 +91,10 @@ func (l *link) completed(c *completion) {
 	l.owed++
 	immediate := uint32(c.immediate)
 	switch {
+	case c.says == 0:
+		l.fail(&transport.FrameError{
+			Field: "immediates of a message", Got: 0, Want: "1",
+		})
 	case immediate == goodbye:
 		l.out.closed, l.ended, l.news = true, true, true
 	case immediate&tellBit != 0:
@@ -116,7 +124,7 @@ func (l *link) failed(s Status, vendor uint32) {
 	d := l.at.device
 	if l.cause == nil || s != Flushed {
 		l.fail(&WorkError{
-			Device: d.device, Port: d.number, QP: l.queue.number(), Status: s, Vendor: vendor,
+			Device: d.device, Port: d.number, QP: l.queue.number, Status: s, Vendor: vendor,
 			PortState: d.portState(),
 		})
 	}

@@ -171,8 +171,9 @@ type device struct {
 	done    *[batch]completion
 }
 
-// open makes what an endpoint needs. It owns the context, whatever it returns.
-func (d *device) open() error {
+// open makes what an endpoint of a job of so many ranks needs. It owns the context, whatever it
+// returns.
+func (d *device) open(ranks int) error {
 	var err error
 	fail := func(op string) error {
 		return &DeviceError{Device: d.device, Port: d.number, Op: op, Err: err}
@@ -188,7 +189,7 @@ func (d *device) open() error {
 			return fail("fcntl O_NONBLOCK")
 		}
 	}
-	d.entries = min(firstEntries, d.maxCQE)
+	d.entries = min(max(leastEntries, (ranks-1)*linkEntries(depth(ranks))), firstEntries, d.maxCQE)
 	d.queue, err = C.ibv_create_cq(d.context, C.int(d.entries), nil, d.channel, 0)
 	if d.queue == nil {
 		return fail(fmt.Sprintf("ibv_create_cq of %d entries", d.entries))
@@ -197,8 +198,15 @@ func (d *device) open() error {
 	return nil
 }
 
-// firstEntries is how many completions the queue of a fresh endpoint holds.
-const firstEntries = 1024
+// The queue of a fresh endpoint holds the completions of a link with each other rank, between these
+// bounds: not all devices can make it longer later.
+const (
+	leastEntries = 1024
+	firstEntries = 16 << 10
+)
+
+// linkEntries is how many completions of a link may wait to be looked at.
+func linkEntries(messages int) int { return sendDepth(messages) + receiveDepth(messages) }
 
 // grow makes the completion queue hold so many entries.
 func (d *device) grow(entries int) error {

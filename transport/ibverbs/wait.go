@@ -102,27 +102,29 @@ func (e *endpoint) happenings() {
 		if !ok {
 			return
 		}
-		if v.port != 0 && int(v.port) != e.device.number {
-			continue
+		if v.port == 0 || int(v.port) == e.device.number {
+			e.happened(v)
 		}
-		args := []any{
-			"rank", e.c.Rank, "device", e.device.device, "port", e.device.number, "event", v.text,
-		}
-		switch v.kind {
-		case eventPortDown:
-			e.log.Warn("ibverbs: the port is down: links break if it stays so", append(args,
-				"remedy", portDown)...)
-		case eventPortActive:
-			e.log.Info("ibverbs: the port is up", args...)
-		case eventDevice, eventQueue:
-			err := &WorkError{
-				Device: e.device.device, Port: e.device.number, Status: Fatal,
-				PortState: e.device.portState(),
-			}
-			e.log.Warn("ibverbs: the device has failed", append(args, "remedy", deviceFailed)...)
-			e.failAll(err)
-		default:
-			e.log.Debug("ibverbs: the device says", append(args, "queue pair", v.qp)...)
-		}
+	}
+}
+
+func (e *endpoint) happened(v event) {
+	args := []any{
+		"rank", e.c.Rank, "device", e.device.device, "port", e.device.number, "event", v.text,
+	}
+	switch v.kind {
+	case eventPortDown:
+		e.log.Warn("ibverbs: the port is down: links break if it stays so", append(args,
+			"remedy", portDown)...)
+	case eventPortActive:
+		e.log.Info("ibverbs: the port is up", args...)
+	case eventDevice, eventQueue:
+		e.log.Warn("ibverbs: the device has failed", append(args, "remedy", deviceFailed)...)
+		e.failAll(&WorkError{
+			Device: e.device.device, Port: e.device.number, Status: Fatal,
+			PortState: e.device.portState(),
+		})
+	default:
+		e.log.Debug("ibverbs: the device says", append(args, "queue pair", v.qp)...)
 	}
 }
