@@ -77,6 +77,10 @@ test-ibverbs: ## the tests of IBVERBS_PKG on real RDMA devices, in a virtual mac
 test-ibverbs-race: ## the same under the race detector
 	scripts/rdma/test.sh -race $(IBVERBS_FLAGS) $(IBVERBS_PKG)
 
+.PHONY: test-ibverbs-full
+test-ibverbs-full: ## all that docs/ibverbs.md says is shown over RDMA, line by line; WHAT='driver types'
+	scripts/rdma/full.sh $(WHAT)
+
 .PHONY: bench
 bench: ## Go benchmarks of PKG that match BENCH, COUNT times, into build/bench.txt
 	@mkdir -p build

@@ -24,6 +24,8 @@ type fault struct {
 	Victim int
 	Call   int // the all-reduce in which it happens
 	Count  int // its elements
+	// Patience is how long the one waits that has a deadline.
+	Patience time.Duration
 }
 
 func (f fault) String() string {
@@ -134,7 +136,7 @@ func (r *faultRank) stop(ctx context.Context) error {
 		return w.Wait()
 	case (r.Victim + 1) % r.c.Size():
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Second) // what is waited for never comes
+		ctx, cancel = context.WithTimeout(ctx, r.Patience) // what is waited for never comes
 		defer cancel()
 	}
 	return r.tellOutcome(ctx, r.reduce(ctx))
@@ -247,29 +249,36 @@ func TestKilledRank(t *testing.T) {
 
 func TestStoppedRank(t *testing.T) {
 	eachProcessDriver(t, []int{2, 3, 4}, func(t *testing.T, driver string, size int) {
-		f := fault{Mode: "stop", Victim: size - 1, Call: 3, Count: 3_000_000}
-		impatient := (f.Victim + 1) % size
-		all := startRanks(t, size, driver, "fault", f.argument(t))
-		for _, p := range all {
-			if p.rank == f.Victim {
-				continue
-			}
-			o := read[outcome](p)
-			want := "aborted"
-			if p.rank == impatient {
-				want = "cancelled"
-				if len(o.Waiting) == 0 || !strings.Contains(o.Text, "it waited for: ") ||
-					!strings.Contains(o.Text, context.DeadlineExceeded.Error()) {
-					t.Errorf("rank %d doesn't say what it waited for: %s", p.rank, o.Text)
-				}
-			}
-			if o.Kind != want || o.Culprit != impatient {
-				t.Errorf("rank %d says %s, want %s by rank %d: %s", p.rank, o.Kind, want, impatient, o.Text)
-			}
-			sameAgain(t, o)
-			p.mustEnd()
-		}
+		stopRank(t, driver, size, 3_000_000, time.Second)
 	})
+}
+
+// stopRank checks how a call of count elements ends in which the last rank stops itself. When the one
+// with the deadline gives up, the others have to be done with the call before.
+func stopRank(t *testing.T, driver string, size, count int, patience time.Duration) {
+	t.Helper()
+	f := fault{Mode: "stop", Victim: size - 1, Call: 3, Count: count, Patience: patience}
+	impatient := (f.Victim + 1) % size
+	all := startRanks(t, size, driver, "fault", f.argument(t))
+	for _, p := range all {
+		if p.rank == f.Victim {
+			continue
+		}
+		o := read[outcome](p)
+		want := "aborted"
+		if p.rank == impatient {
+			want = "cancelled"
+			if len(o.Waiting) == 0 || !strings.Contains(o.Text, "it waited for: ") ||
+				!strings.Contains(o.Text, context.DeadlineExceeded.Error()) {
+				t.Errorf("rank %d doesn't say what it waited for: %s", p.rank, o.Text)
+			}
+		}
+		if o.Kind != want || o.Culprit != impatient {
+			t.Errorf("rank %d says %s, want %s by rank %d: %s", p.rank, o.Kind, want, impatient, o.Text)
+		}
+		sameAgain(t, o)
+		p.mustEnd()
+	}
 }
 
 func TestCancelledCall(t *testing.T) {

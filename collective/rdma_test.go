@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tutti-ml/tutti/tensor"
 	"github.com/tutti-ml/tutti/transport"
@@ -54,26 +55,49 @@ func wireProgram(ctx context.Context, _ string) error {
 	}
 }
 
-// TestWireGoesDown takes the wire between the devices of even and odd ranks away in the middle of
-// calls: every rank gets an error that says so, and none hangs.
-func TestWireGoesDown(t *testing.T) {
+// onWire returns what runs a command that acts on the wire between the devices of even and of odd
+// ranks.
+func onWire(t *testing.T) (do func(command string, args ...string)) {
+	t.Helper()
 	if os.Getenv("TUTTI_RDMA_WIRE") != "veth" {
 		t.Skip("this machine's devices are not on the two ends of a wire")
 	}
-	set := func(state string) {
-		out, err := exec.Command("/bin/ip", "link", "set", "v0", state).CombinedOutput()
-		if err != nil {
-			t.Fatalf("ip link set v0 %s: %v: %s", state, err, out)
+	return func(command string, args ...string) {
+		if out, err := exec.Command(command, args...).CombinedOutput(); err != nil {
+			t.Errorf("%s %v: %v: %s", command, args, err, out)
 		}
 	}
+}
+
+// TestStoppedRankOfALossyWire: a rank stops in the middle of a call, while the wire loses one packet
+// of a hundred, each way.
+func TestStoppedRankOfALossyWire(t *testing.T) {
+	do := onWire(t)
+	for _, wire := range []string{"v0", "v1"} {
+		do("/sbin/tc", "qdisc", "replace", "dev", wire, "root", "netem",
+			"loss", "1%", "limit", "100000")
+		defer do("/sbin/tc", "qdisc", "del", "dev", wire, "root")
+	}
+	for _, size := range []int{2, 4} {
+		t.Run(fmt.Sprint(size, " ranks"), func(t *testing.T) {
+			// A packet that is lost again is sent again after a second, and that up to six times.
+			stopRank(t, "ibverbs", size, 100_000, 15*time.Second)
+		})
+	}
+}
+
+// TestWireGoesDown takes the wire between the devices of even and odd ranks away in the middle of
+// calls: every rank gets an error that says so, and none hangs.
+func TestWireGoesDown(t *testing.T) {
+	do := onWire(t)
 	all := startRanks(t, 4, "ibverbs", "wire", "")
 	for _, p := range all {
 		if s := read[string](p); s != "working" {
 			t.Fatalf("rank %d says %q", p.rank, s)
 		}
 	}
-	set("down")
-	defer set("up")
+	do("/bin/ip", "link", "set", "v0", "down")
+	defer do("/bin/ip", "link", "set", "v0", "up")
 	for _, p := range all {
 		o := read[outcome](p)
 		t.Logf("rank %d: %s", p.rank, o.Text)
@@ -94,32 +118,42 @@ func TestEveryTypeOfProcesses(t *testing.T) {
 	}
 	for _, size := range sizes {
 		t.Run(fmt.Sprint(size, " ranks"), func(t *testing.T) {
-			want := 0
-			for range everyType(size) {
-				want++
-			}
-			done := reports[int](t, runRanks(t, size, "ibverbs", "types", ""))
-			if len(done) != size {
-				t.Fatalf("%d ranks have reported, want %d", len(done), size)
-			}
-			for _, n := range done {
-				if n != want {
-					t.Errorf("a rank made %d calls, want %d", n, want)
+			for part := range typesParts {
+				want := 0
+				for range everyType(size, part) {
+					want++
 				}
+				done := reports[int](t, runRanks(t, size, "ibverbs", "types", strconv.Itoa(part)))
+				if len(done) != size {
+					t.Fatalf("%d ranks have reported, want %d", len(done), size)
+				}
+				for _, n := range done {
+					if n != want {
+						t.Errorf("a rank made %d calls, want %d", n, want)
+					}
+				}
+				t.Logf("%d calls", want)
 			}
-			t.Logf("%d calls", want)
 		})
 	}
 }
 
+// typesParts is how many jobs make the calls of TestEveryTypeOfProcesses between them: under the
+// race detector one would take longer than a test may hang.
+const typesParts = 4
+
 // typesProgram makes the calls of a rank.
-func typesProgram(ctx context.Context, _ string) error {
+func typesProgram(ctx context.Context, argument string) error {
+	part, err := strconv.Atoi(argument)
+	if err != nil {
+		return err
+	}
 	c, err := connect(ctx, "")
 	if err != nil {
 		return err
 	}
 	ses, calls := &session{ctx: ctx, c: c}, 0
-	for v := range everyType(c.Size()) {
+	for v := range everyType(c.Size(), part) {
 		ses.special = calls%2 == 0
 		if err := kinds[v.typ].run(ses, v); err != nil {
 			return fmt.Errorf("%v: %w", v, err)
@@ -129,11 +163,15 @@ func typesProgram(ctx context.Context, _ string) error {
 	return errors.Join(report(calls), c.Close())
 }
 
-// everyType is every collective with every type, the operations and all else by turns.
-func everyType(size int) iter.Seq[variant] {
+// everyType is a part of the collectives, each with every type, the operations and all else by
+// turns.
+func everyType(size, part int) iter.Seq[variant] {
 	return func(yield func(variant) bool) {
-		r := rand.New(rand.NewPCG(uint64(size), 3))
-		for _, coll := range collectives() {
+		r := rand.New(rand.NewPCG(uint64(size), uint64(part)))
+		for which, coll := range collectives() {
+			if which%typesParts != part {
+				continue
+			}
 			for i, typ := range tensor.Types() {
 				v := chance(r, variant{coll: coll, typ: typ, size: size, n: 1000})
 				if ops := kinds[typ].ops; coll.Reduces() {
@@ -142,8 +180,14 @@ func everyType(size int) iter.Seq[variant] {
 				if !yield(v) {
 					return
 				}
-				if v.n = large(coll, typ, size) / 4; (i+size)%3 == 0 && (!yield(v) || !yield(v)) {
-					return
+				if (i+size)%3 != 0 {
+					continue
+				}
+				v.n = large(coll, typ, size) / 4
+				for range 2 { // one of them with memory of Alloc
+					if !yield(v) {
+						return
+					}
 				}
 			}
 		}

@@ -17,11 +17,11 @@
 # -count  one processor, and a clock that counts its instructions, one a nanosecond: a time measured
 #         in the machine then says how many it took, the same on a busy host as on an idle one
 #
-# BIN comes with the libraries it is linked with; a test binary of this module (go test -c) starts in
-# a directory with its package's testdata. It runs as root, with unlimited locked memory, on two
+# BIN comes with the libraries it is linked with; one of this module, as a test binary (go test -c)
+# is, starts in a directory with its package's testdata. It runs as root, with unlimited locked memory, on two
 # processors; TUTTI_*, GORACE, GOTRACEBACK, GODEBUG and GOMAXPROCS reach it, and TUTTI_RDMA_WIRE says
-# the wire. As root is exempt from the limit of locked memory, a test of it starts a process as
-# another user, 65534.
+# the wire, TUTTI_RDMA_LOSS its loss. As root is exempt from the limit of locked memory, a test of it
+# starts a process as another user, 65534.
 #
 # The exit status is the program's; 124 if the time was up, 125 if the machine ended without one or
 # could not be set up, 2 for wrong arguments.
@@ -96,13 +96,15 @@ quote() {
 	done
 }
 
-# package_dir prints where the package of a test binary lies in this module, if it is one.
+# package_dir prints where the package of a program lies in this module, if it does. A test binary
+# has ".test" behind its path, but for that of a command.
 package_dir() {
 	go version -m "$bin" 2>/dev/null | awk '
 		$1 == "path" { path = $2 }
 		$1 == "mod" { module = $2 }
 		END {
-			if (module != "" && index(path, module "/") == 1 && sub(/\.test$/, "", path))
+			sub(/\.test$/, "", path)
+			if (module != "" && index(path, module "/") == 1)
 				print substr(path, length(module) + 2)
 		}' || true
 }
@@ -121,10 +123,10 @@ job() {
 	[ ! -d "$dir/testdata" ] || cp -R "$dir/testdata" "$root/job/$dir/"
 	{
 		printf 'wire=%s loss=%s bring_out=%s\n' "$(quote "$wire")" "$(quote "$loss")" "${out:+yes}"
-		printf 'export TUTTI_RDMA_WIRE=%s\n' "$wire"
+		printf 'export TUTTI_RDMA_WIRE=%s TUTTI_RDMA_LOSS=%s\n' "$wire" "$loss"
 		for name in $(compgen -e); do
 			case $name in
-			TUTTI_RDMA_WIRE) ;;
+			TUTTI_RDMA_*) ;;
 			TUTTI_* | GORACE | GOTRACEBACK | GODEBUG | GOMAXPROCS)
 				printf 'export %s=%s\n' "$name" "$(quote "${!name}")"
 				;;

@@ -3,10 +3,11 @@
 # over each wire, in a machine of its own, and all of them even if one fails. A machine that has no
 # RDMA device does not get as far as the tests: run.sh fails.
 #
-#   scripts/rdma/test.sh [-race] [-wires "lo veth"] [-t SECONDS] [-m MEBIBYTES] [-run REGEXP] [-v]
-#                        PACKAGE...
+#   scripts/rdma/test.sh [-race] [-wires "lo veth"] [-loss 1%] [-t SECONDS] [-m MEBIBYTES]
+#                        [-run REGEXP] [-short] [-v] PACKAGE...
 #
-# -t is the limit of one machine (default 330), -m its memory (default 1024). For example:
+# -t is the limit of one machine (default 330), -m its memory (default 1024), -loss the share of
+# packets that are lost on the wire veth, which then has to be the only one. For example:
 #
 #   scripts/rdma/test.sh -wires veth -run 'Link|Loss' -v ./transport/ibverbs
 set -euo pipefail
@@ -17,12 +18,14 @@ usage() {
 	exit 2
 }
 
-race=() wires='lo veth' limit=330 memory=1024 flags=()
+race=() wires='lo veth' loss=() limit=330 memory=1024 flags=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	-race) race=(-race); shift ;;
 	-v) flags+=(-test.v); shift ;;
+	-short) flags+=(-test.short); shift ;;
 	-wires) [ $# -ge 2 ] || usage; wires=$2; shift 2 ;;
+	-loss) [ $# -ge 2 ] || usage; loss=(-loss "$2"); shift 2 ;;
 	-t) [ $# -ge 2 ] || usage; limit=$2; shift 2 ;;
 	-m) [ $# -ge 2 ] || usage; memory=$2; shift 2 ;;
 	-run) [ $# -ge 2 ] || usage; flags+=(-test.run "$2"); shift 2 ;;
@@ -50,9 +53,9 @@ for package in "$@"; do
 		exit 1
 	}
 	for wire in $wires; do
-		echo "rdma: $package over $wire"
+		echo "rdma: $package over $wire${loss[*]:+, ${loss[1]} lost}"
 		# Go's own limit comes first, with the stacks of what hangs.
-		scripts/rdma/run.sh -t "$limit" -m "$memory" -wire "$wire" \
+		scripts/rdma/run.sh -t "$limit" -m "$memory" -wire "$wire" "${loss[@]}" \
 			"$test" -test.timeout "$((limit - 40))s" "${flags[@]}" ||
 			failed+=("$package over $wire;")
 	done

@@ -26,6 +26,7 @@ type couple struct {
 	links [2]transport.Link
 	sent  uint64       // frames by both
 	parks atomic.Int64 // how often both have waited
+	polls bool         // they never park
 }
 
 func newCouple(t testing.TB, log *slog.Logger, options ...ibverbs.Option) *couple {

@@ -33,7 +33,9 @@ func TestQueueFull(t *testing.T) {
 	if !errors.As(err, &link) || !errors.As(err, &device) || !errors.Is(err, syscall.ENOMEM) {
 		t.Fatalf("the error is %T %v", err, err)
 	}
-	for _, s := range []string{"rank 0", "rank 1", device.Device, "port 1", "ibv_post_send", "report it"} {
+	for _, s := range []string{
+		"rank 0", "rank 1", device.Device, "port 1", "ibv_post_send", "report it",
+	} {
 		if !strings.Contains(err.Error(), s) {
 			t.Errorf("%q does not say %q", err, s)
 		}

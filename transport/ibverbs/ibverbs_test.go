@@ -97,7 +97,13 @@ func hidden(open transporttest.Open) transporttest.Open {
 }
 
 func TestConformance(t *testing.T) {
-	transporttest.Run(t, opener("", 0), transporttest.Options{Raw: raw, Greeting: hello(t)})
+	limit, lossy := 0, os.Getenv("TUTTI_RDMA_LOSS") != ""
+	if lossy {
+		limit = 1 << 20
+	}
+	transporttest.Run(t, opener("", limit), transporttest.Options{
+		MaxPayload: limit, Slow: lossy, Raw: raw, Greeting: hello(t),
+	})
 }
 
 // TestConformanceOfOtherMemory: with a secret, a small limit, and memory that the device does not

@@ -51,10 +51,10 @@ func (s *suite) allocs(t *testing.T, size int) {
 			}
 		}
 	}
-	for range 200 { // what is allocated once, is allocated now
+	for range s.much(200) { // what is allocated once, is allocated now
 		run()
 	}
-	if got := testing.AllocsPerRun(100, run); got > s.options.Allocs {
+	if got := testing.AllocsPerRun(s.much(100), run); got > s.options.Allocs {
 		t.Errorf("a frame of %d bytes there and back costs %v allocations, want %v", size, got,
 			s.options.Allocs)
 	}

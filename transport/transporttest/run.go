@@ -19,6 +19,9 @@ type Options struct {
 	// Allocs is how many allocations a frame may cost, there and back, in the steady state; less
 	// than 0 leaves the question out.
 	Allocs float64
+	// Slow is a wire that takes seconds for a mebibyte, as one does that loses packets: tests that
+	// move very much move less.
+	Slow bool
 	// Raw, for drivers that listen on a socket, connects to it as a stranger would. The suite
 	// closes the connection.
 	Raw func(t *testing.T, endpoint transport.Endpoint) net.Conn
@@ -59,6 +62,14 @@ func Run(t *testing.T, open Open, o Options) {
 type suite struct {
 	open    Open
 	options Options
+}
+
+// much is n, or a sixteenth of it over a slow wire.
+func (s *suite) much(n int) int {
+	if s.options.Slow {
+		return (n + 15) / 16
+	}
+	return n
 }
 
 type subtest struct {

@@ -172,7 +172,7 @@ func (e *end) catch(i uint64) error {
 // waitPayload sends payloads that no link can hold at once.
 func (s *suite) waitPayload(t *testing.T) {
 	p := s.pair(t)
-	size := min(8<<20, s.options.MaxPayload)
+	size := min(s.much(8<<20), s.options.MaxPayload)
 	memory := p.lendable(p.a, p.b, size, 5)
 	apart(t, func() error {
 		for i := range uint64(4) {
@@ -229,7 +229,7 @@ func (s *suite) waitRoom(t *testing.T) {
 	for _, size := range []int{0, 100, 50_000} {
 		p := s.pair(t)
 		memory := p.lendable(p.a, p.b, size, 6)
-		frames := uint64(min(20_000, 64<<20/(size+1)))
+		frames := uint64(s.much(min(20_000, 64<<20/(size+1))))
 		apart(t, func() error {
 			for i := range frames {
 				if err := p.a.send(frame(1, size), memory); err != nil {
