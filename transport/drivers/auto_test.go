@@ -212,7 +212,10 @@ func ExampleLookup_auto() {
 		fmt.Println(err)
 		return
 	}
-	here, err := driver.Open(ctx, transport.Config{Rank: 0, Size: 3, HostID: "a host"})
+	const loopback = "127.0.0.0/8" // no RDMA network is allowed, so it is the same wherever this runs
+	here, err := driver.Open(ctx, transport.Config{
+		Rank: 0, Size: 3, HostID: "a host", Interface: loopback,
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -222,7 +225,9 @@ func ExampleLookup_auto() {
 		if rank == 0 {
 			continue
 		}
-		peer, err := driver.Open(ctx, transport.Config{Rank: rank, Size: 3, HostID: host})
+		peer, err := driver.Open(ctx, transport.Config{
+			Rank: rank, Size: 3, HostID: host, Interface: loopback,
+		})
 		if err != nil {
 			fmt.Println(err)
 			return

@@ -99,6 +99,22 @@ func TestWhatIsOnTheWire(t *testing.T) {
 	}
 }
 
+// TestWaitingAllocatesNothing: to look for what has not come costs nothing, however often, looks at
+// the other process and for silence among them.
+func TestWaitingAllocatesNothing(t *testing.T) {
+	p := newCouple(t, nil, ibverbs.Retry(time.Millisecond))
+	allocated := testing.AllocsPerRun(5, func() {
+		for range 10_000 {
+			if h, err := p.links[0].Next(); h != nil || err != nil {
+				t.Fatal(h, err)
+			}
+		}
+	})
+	if allocated > 0 {
+		t.Errorf("10,000 looks for a frame cost %v allocations", allocated)
+	}
+}
+
 // TestManyLinks: a rank of a job of 201 has a link with each other, which all come up and carry a
 // frame each way.
 func TestManyLinks(t *testing.T) {

@@ -35,6 +35,11 @@
 // kept. Most sends are unsignalled: the device tells of one in 40 or so, and of those by whose end
 // the caller's memory comes back.
 //
+// A device gives up what the other end's does not acknowledge. Soft RoCE does not: a descriptor among
+// those that Wait polls becomes readable every few seconds, and a link of which nothing has got
+// through for some of these times breaks. When all that was sent is unsignalled a write of no bytes
+// finds that out.
+//
 // Closing sends a goodbye behind all that was sent. The queue pair is kept until the other end's
 // device has acknowledged that, without the help of either process, and Close of an endpoint waits
 // for it as long as Config.Linger allows.

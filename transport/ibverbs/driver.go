@@ -14,15 +14,18 @@ type Option func(*driver)
 // the connection that the link began with: this is for hosts and networks that fall silent.
 const DefaultRetry = 6 * time.Second
 
-// Retry sets how long a device tries to get a message through. Devices know six tries of 4.096 µs
-// times a power of two: the time is rounded up to that.
+// Retry sets how long a device tries to get a message through. Devices know seven tries of
+// 4.096 µs times a power of two: the time is rounded up to that. Soft RoCE takes seven tries for
+// no limit; there it is four times as long, and some seconds.
 func Retry(d time.Duration) Option { return func(v *driver) { v.retry = d } }
 
-// tries is how often a device sends a message again. Cards can do so seven times, but soft RoCE
-// takes seven for no limit.
-const tries = 6
+// tries is how often a device sends a message again: as often as it can. Soft RoCE takes seven for
+// no limit, and needs that: on a busy host its packets overtake each other, and six of its tries
+// may come to nothing though the other end answers. That nothing gets through the driver finds out
+// (silence.go).
+const tries = 7
 
-// timeoutExponent is the least t such that six tries of 4.096 µs · 2^t take as long as d.
+// timeoutExponent is the least t such that so many tries of 4.096 µs · 2^t take as long as d.
 func timeoutExponent(d time.Duration) int {
 	const unit = 4096 * time.Nanosecond
 	for t := 1; t < 31; t++ {

@@ -35,8 +35,9 @@ type endpoint struct {
 	links   attach.Links[*link]
 	leaving []*link // closed, with sends under way
 	parking *transport.Parking
-	armed   bool       // the channel will tell of the next completion
-	idle    int        // polls after each other that have found nothing
+	armed   bool // the channel will tell of the next completion
+	idle    int  // polls after each other that have found nothing
+	silence silence
 	polling sync.Mutex // guards links that are being made against poll
 
 	mu    sync.Mutex // guards the table against those who change it
@@ -83,13 +84,16 @@ func (d driver) open(ctx context.Context, c transport.Config) (*endpoint, error)
 	}
 	e.regions.open(e.device)
 	e.networks = networksOf(e.device.gid)
-	if err := e.listen(ctx); err != nil {
+	if err := e.silence.open(d.retry); err != nil {
 		return nil, errors.Join(err, e.device.close())
+	}
+	if err := e.listen(ctx); err != nil {
+		return nil, errors.Join(err, e.silence.close(), e.device.close())
 	}
 	if err := e.links.Open(attach.Endpoint[*link]{
 		Driver: "ibverbs", Config: c, Turn: &e.turn, Remedy: remedy, Drop: (*link).drop,
 	}); err != nil {
-		return nil, errors.Join(err, e.listener.Close(), e.device.close())
+		return nil, errors.Join(err, e.listener.Close(), e.silence.close(), e.device.close())
 	}
 	e.parking = transport.NewParking(e)
 	e.links.Serve(e.listener, e.welcome)
@@ -168,7 +172,7 @@ func (e *endpoint) finish(all []*link) error {
 	}
 	e.leaving = nil
 	e.regions.memory.Close() // nothing is under way
-	errs = append(errs, e.device.close())
+	errs = append(errs, e.device.close(), e.silence.close())
 	e.device.queue = nil
 	return errors.Join(errs...)
 }

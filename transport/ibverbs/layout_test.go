@@ -10,7 +10,7 @@ func TestTimeoutExponent(t *testing.T) {
 		d    time.Duration
 		want int
 	}{
-		{0, 1}, {time.Microsecond, 1}, {DefaultRetry, 18}, {time.Minute, 22}, {1 << 62, 31},
+		{0, 1}, {time.Microsecond, 1}, {DefaultRetry, 18}, {time.Minute, 21}, {1 << 62, 31},
 	} {
 		got := timeoutExponent(c.d)
 		if got != c.want {

@@ -91,7 +91,7 @@ func (l *link) Reclaim() {
 }
 
 // lookAtSocket is how many calls of Next find nothing until one asks the connection whether the
-// other end is alive. Who parks hears of it at once.
+// other end is alive, and looks for silence. Who parks hears of these at once.
 const lookAtSocket = 4096
 
 // Next returns the header of the head frame.
@@ -127,6 +127,7 @@ func (l *link) more() error {
 	before, direct := l.in.filled, len(l.in.destinations.arrivals)
 	if l.idle++; l.idle%lookAtSocket == 0 {
 		l.listen()
+		l.at.breakSilence()
 	}
 	ended := l.ended
 	l.at.poll() // after the look at the connection: all that came before its end is there
@@ -198,7 +199,7 @@ func (l *link) listen() {
 	}
 	var b [1]byte
 	for {
-		n, _, err := unix.Recvfrom(l.fd, b[:], unix.MSG_DONTWAIT)
+		n, err := unix.Read(l.fd, b[:]) // it does not block, and Recvfrom would allocate
 		switch {
 		case err == unix.EINTR:
 			continue

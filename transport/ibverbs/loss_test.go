@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/ibverbs"
 )
 
 // lose has the wire lose a share of the packets, each way, until the test ends. A machine that was
@@ -38,6 +39,26 @@ func lose(t *testing.T, share string) {
 		case !strings.Contains(err.Error(), "File exists"):
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSilentWire: when the wire loses everything, and nobody says so, the link breaks, also when
+// all that was sent is a message that nobody would hear of; the connection of the two processes
+// goes another way and is as it was.
+func TestSilentWire(t *testing.T) {
+	onWire(t)
+	for _, size := range []int{0, 200_000} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			p := newCouple(t, nil, ibverbs.Retry(500*time.Millisecond))
+			payload := p.alloc(t, 0, 200_000)[:size]
+			lose(t, "100%")
+			begin := time.Now()
+			p.put(t, 0, payload)
+			err := p.breaks(t, 0)
+			t.Logf("after %v", time.Since(begin))
+			checkError(t, err, ibverbs.RetryExceeded, "does not answer", "4791")
+			t.Logf("the other end sees: %v", p.breaks(t, 1))
+		})
 	}
 }
 

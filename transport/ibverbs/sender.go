@@ -62,6 +62,9 @@ type sender struct {
 	short  bool // a frame was not taken, or not moved on, for want of room
 	closed bool // the other end has closed
 	err    error
+
+	looked uint64 // came at the last look for silence
+	silent int    // looks since it has not changed
 }
 
 // mark is a work request whose completion will be heard of: what is done then.

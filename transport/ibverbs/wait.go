@@ -46,7 +46,8 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 	}
 	fds = append(fds,
 		unix.PollFd{Fd: e.device.channelFD(), Events: unix.POLLIN},
-		unix.PollFd{Fd: e.device.asyncFD(), Events: unix.POLLIN})
+		unix.PollFd{Fd: e.device.asyncFD(), Events: unix.POLLIN},
+		unix.PollFd{Fd: int32(e.silence.timer), Events: unix.POLLIN})
 	for _, l := range e.links.Known() {
 		if !l.ended {
 			fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
@@ -82,7 +83,7 @@ func (e *endpoint) Resume(fds []unix.PollFd) {
 	if fds[2].Revents != 0 {
 		e.happenings()
 	}
-	i := 3
+	i := 4
 	for _, l := range e.links.Known() {
 		if l.ended {
 			continue
@@ -92,6 +93,9 @@ func (e *endpoint) Resume(fds []unix.PollFd) {
 			l.news = true
 		}
 		i++
+	}
+	if fds[3].Revents != 0 {
+		e.breakSilence()
 	}
 }
 
