@@ -62,6 +62,28 @@ func TestSilentWire(t *testing.T) {
 	}
 }
 
+// TestBusyPeerIsNotSilent: an end whose process does something else for long is no silent one, as
+// its device answers, and what finds that out takes nothing that frames need.
+func TestBusyPeerIsNotSilent(t *testing.T) {
+	onWire(t)
+	const frames = 30
+	p := newCouple(t, nil, ibverbs.Retry(50*time.Millisecond))
+	for i := range frames {
+		p.put(t, 0, []byte{byte(i)})
+		for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); {
+			p.eps[0].Wait(until)
+		}
+	}
+	for i := range frames {
+		if got := receiveFrame(t, p.eps[1], p.links[1]); len(got) != 1 || got[0] != byte(i) {
+			t.Fatalf("frame %d comes as %v", i, got)
+		}
+	}
+	if n := ibverbs.Posted(p.links[0]); n <= frames || n > 3*frames {
+		t.Errorf("%d messages for %d frames, want some to find out, one for each or so", n, frames)
+	}
+}
+
 // TestLostPackets: what the wire loses the devices send again, and no frame is lost, comes twice or
 // is another: short ones, those that go through the ring, and those with a destination.
 func TestLostPackets(t *testing.T) {
