@@ -3,7 +3,9 @@
 package ibverbs_test
 
 import (
+	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,6 +72,31 @@ func TestDeviceFails(t *testing.T) {
 		t.Errorf("%q names a queue pair, and it is about all", err)
 	}
 	t.Logf("the other end sees: %v", p.breaks(t, 1))
+}
+
+// TestDestinationCannotBeTakenBack: where the system does not give the pages back there is one way
+// left to keep the other end from writing to them.
+func TestDestinationCannotBeTakenBack(t *testing.T) {
+	const size = 64 << 10
+	p := newCouple(t, nil)
+	source, dst := p.alloc(t, 0, size), p.alloc(t, 1, size)
+	h := header(1, size)
+	p.expect(t, 1, h, dst)
+	ibverbs.CloseFile(p.eps[1], dst)
+	p.links[1].Reclaim()
+	copy(source, pattern(size, 1))
+	p.send(t, 0, h, source)
+	err := p.breaks(t, 1)
+	t.Logf("the user sees: %v", err)
+	var link *transport.LinkError
+	if !errors.As(err, &link) || !errors.Is(err, os.ErrClosed) ||
+		!strings.Contains(err.Error(), "can't be taken back") {
+		t.Errorf("the error is %T %v", err, err)
+	}
+	t.Logf("the other end sees: %v", p.breaks(t, 0))
+	if !bytes.Equal(dst, make([]byte, size)) {
+		t.Error("the other end has written to memory that is the caller's")
+	}
 }
 
 // TestMessageThatSaysNothing: an end that keeps to another protocol breaks the link.

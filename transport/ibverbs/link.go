@@ -17,9 +17,10 @@ type link struct {
 	at      *endpoint
 	peer    int
 	id      uint32
-	text    string // what String returns
-	address string // of the other end
-	fd      int    // the connection
+	text    string  // what String returns
+	address string  // of the other end
+	fd      int     // the connection
+	said    [1]byte // there, where nothing is said any more
 	queue   *queuePair
 	ring    *memory
 	stage   *memory
@@ -197,9 +198,8 @@ func (l *link) listen() {
 	if l.ended || l.fd < 0 {
 		return
 	}
-	var b [1]byte
 	for {
-		n, err := unix.Read(l.fd, b[:]) // it does not block, and Recvfrom would allocate
+		n, err := unix.Read(l.fd, l.said[:]) // it does not block, and Recvfrom would allocate
 		switch {
 		case err == unix.EINTR:
 			continue

@@ -27,6 +27,7 @@ const slowest = 256 << 10
 type silence struct {
 	timer int
 	every time.Duration
+	count [8]byte // what the descriptor says
 }
 
 // open has the descriptor become readable every so often.
@@ -48,9 +49,8 @@ func (s *silence) close() error { return os.NewSyscallError("close", unix.Close(
 
 // due tells whether it is time for a look.
 func (s *silence) due() bool {
-	var b [8]byte
-	n, err := unix.Read(s.timer, b[:])
-	return err == nil && n == len(b) && binary.NativeEndian.Uint64(b[:]) > 0
+	n, err := unix.Read(s.timer, s.count[:])
+	return err == nil && n == len(s.count) && binary.NativeEndian.Uint64(s.count[:]) > 0
 }
 
 // breakSilence breaks the links that get nothing through, if it is time for a look. The turn is
