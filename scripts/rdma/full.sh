@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all that docs/ibverbs.md says is shown on RDMA devices, one virtual machine after another, and
-# says at the end what each took and how it ended: three quarters of an hour on two cores.
+# says at the end what each took and how it ended: about an hour on two cores.
 #
 #   scripts/rdma/full.sh [NAME...]     only these lines of the table below
 set -uo pipefail
