@@ -138,7 +138,7 @@ func (e *engine) fail(c *Comm, r *record) {
 		if p == nil {
 			continue
 		}
-		p.reclaim()
+		e.reclaim(p)
 		e.tell(p, transport.Header{Kind: transport.Abort, Comm: c.id, Epoch: c.epoch}, r.encode())
 	}
 	e.passOn(c)
@@ -323,7 +323,7 @@ func (e *engine) giveUp(p *peer, err error) {
 			}
 		}
 	}
-	p.reclaim()
+	e.reclaim(p)
 	p.inflight.clear()
 	p.urgent.inflight.clear()
 	p.hangUp()

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
 )
 
@@ -398,4 +401,28 @@ func (c *Comm) failedNow() bool {
 	c.e.enter()
 	defer c.e.mu.Unlock()
 	return c.failed != nil
+}
+
+// TestTwoWaiters: a call for which two goroutines wait is used again, whoever of them comes back last.
+func TestTwoWaiters(t *testing.T) {
+	comms := ranks(t, setting{size: 2})
+	for range 50 {
+		err := together(comms, func(c *Comm) error {
+			w := AllReduceAsync(context.Background(), c, make([]float32, 1000), tensor.Sum)
+			var g errgroup.Group
+			g.Go(w.Wait)
+			g.Go(w.Wait)
+			return g.Wait()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range comms {
+		for _, entry := range c.planner.cache {
+			if n := len(entry.idle); entry.key.coll == schedule.AllReduce && n != 1 {
+				t.Errorf("rank %d keeps %d calls, want the only one", c.rank, n)
+			}
+		}
+	}
 }

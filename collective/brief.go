@@ -132,7 +132,7 @@ func (c *Comm) mayBeBrief(b *brief) bool {
 	return true
 }
 
-// runBrief runs a call in the order of its operations, and reports whether it is done.
+// runBrief runs a call operation by operation, and reports whether it is done.
 func (c *Comm) runBrief(entry *planned, r *request, seq uint64) bool {
 	e, b := c.e, entry.brief
 	m := briefMemory{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: b.scratch}
@@ -297,8 +297,8 @@ func (b *brief) take(l *inLink, o *briefOp, r *request, m *briefMemory) bool {
 
 // resume makes c, which has been reset, go on where its brief form has stopped.
 func (c *call) resume(b *brief) {
-	c.scratch, b.scratch = b.scratch, c.scratch // what the link still has stays the call's
-	c.buf[schedule.Scratch] = c.scratch
+	c.scratch.mem, b.scratch = b.scratch, c.scratch.mem // what the link still has stays the call's
+	c.buf[schedule.Scratch] = c.scratch.mem
 	done := uint64(0) // a bit for each of up to briefOps operations
 	for i := range b.ops[:b.at] {
 		o := &b.ops[i]

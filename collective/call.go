@@ -19,7 +19,7 @@ type call struct {
 	typ     tensor.Type
 	op      tensor.Op
 	buf     [schedule.Buffers][]byte
-	scratch []byte
+	scratch scratch
 
 	pending   []int32 // per operation: how many operations it still waits for
 	remaining int     // operations not done
@@ -83,7 +83,7 @@ func (cl *callLink) needs() bool {
 // reset makes the call ready to run its plan, from the start.
 func (c *call) reset(r *request) {
 	c.typ, c.op = r.typ, r.op
-	c.buf[schedule.In], c.buf[schedule.Out], c.buf[schedule.Scratch] = r.in, r.out, c.scratch
+	c.buf[schedule.In], c.buf[schedule.Out], c.buf[schedule.Scratch] = r.in, r.out, c.scratch.mem
 	copy(c.pending, c.plan.Indegree)
 	c.remaining = len(c.plan.Ops)
 	c.ready = append(c.ready[:0], c.plan.Local...)

@@ -197,10 +197,11 @@ func (c *Comm) newCall(entry *planned) *call {
 // recycle keeps a finished call for the next one of its plan.
 func (c *Comm) recycle(call *call) {
 	if call.err != nil { // a link may still have some of its memory
+		c.e.scratch.lose(call.scratch)
 		return
 	}
 	c.e.scratch.put(call.scratch)
-	call.scratch = nil
+	call.scratch = scratch{}
 	if c.closed || call.entry.forgotten {
 		return
 	}
@@ -337,7 +338,7 @@ func (c *Comm) Close() error {
 	for _, world := range c.ranks {
 		p := e.peers[world]
 		if p != nil {
-			p.reclaim()
+			e.reclaim(p)
 		}
 		e.tell(p, transport.Header{Kind: transport.Goodbye, Comm: c.id, Epoch: c.epoch}, nil)
 	}

@@ -18,7 +18,7 @@ type Explanation struct {
 	Type        tensor.Type
 	Wire        tensor.Type // of the elements of messages, where it is another one; see WithWire
 	Count, Size int
-	Choices     []Choice // best first, those that can't be used last
+	Choices     []Choice // fastest first, those that can't be used last
 	Chosen      string   // name of the algorithm taken
 	Forced      bool     // the user has forced it
 	Reason      string   // why it is taken

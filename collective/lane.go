@@ -70,7 +70,8 @@ func (p *peer) laden() bool {
 
 // reclaim takes back what the links have of callers' memory, which is theirs again when their calls
 // return.
-func (p *peer) reclaim() {
+func (e *engine) reclaim(p *peer) {
+	e.scratch.reclaimed()
 	for _, ln := range []*lane{&p.lane, &p.urgent} {
 		if ln.inflight.len() > 0 && ln.out != nil {
 			ln.out.Reclaim()

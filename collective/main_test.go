@@ -130,6 +130,7 @@ func (s setting) open(ctx context.Context) ([]*Comm, error) {
 		}
 		comms[r] = newWorld(world{
 			rank: r, members: members, ep: eps[r], driver: s.driver.Name(), config: cfg,
+			goroutines: true,
 		})
 	}
 	return comms, nil

@@ -345,6 +345,9 @@ func best(all []Choice) int {
 			b = i
 		}
 	}
+	if b < 0 {
+		return b
+	}
 	fastest := b
 	for i := range all {
 		if all[i].easier(&all[b]) && all[i].Seconds < near*all[fastest].Seconds {

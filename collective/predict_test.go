@@ -130,6 +130,14 @@ func TestPredictWork(t *testing.T) {
 	}
 }
 
+// TestBestOfNone: where nothing can be used there is no best.
+func TestBestOfNone(t *testing.T) {
+	g := schedule.Algorithms(schedule.Gather)
+	if b := best([]Choice{{Algorithm: g[0], Refused: errOrder}, {Algorithm: g[1], Refused: errOrder}}); b != -1 {
+		t.Errorf("the best of two that are refused is %d", b)
+	}
+}
+
 // TestPredictStreams: over shared memory chains are for ranks that take turns on cores.
 func TestPredictStreams(t *testing.T) {
 	for _, c := range []struct {

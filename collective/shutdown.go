@@ -46,6 +46,9 @@ func (e *engine) shutdown() error {
 	e.release = nil
 	e.mu.Unlock()
 	err := e.ep.Close()
+	e.mu.Lock()
+	e.scratch.close()
+	e.mu.Unlock()
 	if release != nil {
 		err = errors.Join(err, release())
 	}

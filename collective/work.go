@@ -63,8 +63,9 @@ func (w *Work) Wait() error {
 	e.enter()
 	defer e.mu.Unlock()
 	if !w.done {
-		e.wait(w.call.ctx, w.call)
-		w.settle()
+		call := w.call
+		e.wait(call.ctx, call)
+		w.settle(call)
 	}
 	return w.err
 }
@@ -75,19 +76,15 @@ func (w *Work) Done() bool {
 	e.enter()
 	defer e.mu.Unlock()
 	if !w.done && w.call.done {
-		w.settle()
+		w.settle(w.call)
 	}
 	return w.done
 }
 
 // settle keeps how the call ended, and lets go of the call if this is the last goroutine to see it.
-func (w *Work) settle() {
-	if w.done {
-		return
+func (w *Work) settle(call *call) {
+	w.done, w.err, w.call = true, call.err, nil
+	if call.waiters == 0 {
+		w.comm.recycle(call)
 	}
-	w.done, w.err = true, w.call.err
-	if w.call.waiters == 0 {
-		w.comm.recycle(w.call)
-	}
-	w.call = nil
 }

@@ -6,16 +6,16 @@ package transport
 // it, where other processes keep the other cores busy; taking turns costs ten times what a frame
 // costs between two cores.
 type spread struct {
-	count int // waits after each other that ended by giving the core away
-	rest  int // waits to go until the next move
+	count int // waits that ended by giving the core away, with none between that says otherwise
+	rest  int // waits that say something to go until the next move
 }
 
 const (
 	spreadAfter = 16   // waits of that kind
-	spreadRest  = 1024 // waits of any kind between two moves
+	spreadRest  = 1024 // waits that say something between two moves
 )
 
-// apart notes a wait that was not ended by giving the core away.
+// apart notes a wait, or many quick ones, not ended by giving the core away.
 func (s *spread) apart() {
 	s.count = 0
 	if s.rest > 0 {

@@ -63,10 +63,11 @@ type Patience struct {
 	spin       time.Duration // how long to spin before the core is offered
 	started    time.Time     // when Next first looked at the clock in this wait
 	looked     time.Time     // when it last did
+	offered    time.Time     // when the core was last offered to goroutines of this process
+	quick      int           // waits after each other that less spinning would have done for
 	passes     int
 	every      int // how many passes are from one look at the clock to the next
 	yields     int // in this wait
-	gosched    int // how many of them are for one that goroutines of this process get
 	spread     spread
 }
 
@@ -89,30 +90,21 @@ func NewPatience(localRanks int, goroutines bool) *Patience {
 func NewPatienceOfMany(goroutines bool) *Patience { return newPatience(true, goroutines) }
 
 func newPatience(crowded, goroutines bool) *Patience {
-	p := &Patience{
+	return &Patience{
 		crowded: crowded, goroutines: goroutines,
-		budget: 2 * budgetMin, typical: budgetMin, spin: spinMax, every: clockEvery, gosched: goschedEvery,
+		budget: 2 * budgetMin, typical: budgetMin, spin: spinMax, every: clockEvery,
 	}
-	switch {
-	case goroutines:
-		p.gosched = 1
-	case runtime.GOMAXPROCS(0) == 1:
-		p.gosched = goschedAlone
-	}
-	return p
 }
 
-// Every how many times in a wait the core is offered to goroutines of this process, and given to other
-// threads the other times. Offering it wakes an idle thread of the Go runtime, where there may be
-// one: that costs more than the wait is often worth, and where all cores have ranks, one of these its core.
-const (
-	goschedEvery = 512
-	goschedAlone = 64 // of the only thread
-)
+// offerEvery is how often a core that is given to other threads is offered to goroutines of this process,
+// who may have no other. Offering it wakes an idle thread of the Go runtime, where there is one: that costs
+// more than the wait is often worth and, where all cores have ranks, one of these its core.
+const offerEvery = 250 * time.Microsecond
 
 // Yield does what the action of that name asks for.
 func (p *Patience) Yield() {
-	if p.yields%p.gosched == p.gosched-1 {
+	if p.goroutines || p.looked.Sub(p.offered) > offerEvery {
+		p.offered = p.looked
 		runtime.Gosched()
 		return
 	}
@@ -179,16 +171,17 @@ func (p *Patience) learn(waited time.Duration) {
 	}
 	switch {
 	case p.crowded:
-	case p.yields == 0 && waited <= p.spin/2:
+	case p.yields == 0 && waited <= p.spin/2 && p.quick < fewQuick:
 		// It would have ended so with less spinning, too. Of a call's waits often only one is for a rank
-		// that is on the same core.
+		// that is on the same core. Where that is so there are not many others in a row.
+		p.quick++
 	case p.yields > 0 && p.yields <= fewYields:
-		p.spin = max(p.spin/2, spinMin)
+		p.spin, p.quick = max(p.spin/2, spinMin), 0
 		if !p.goroutines && p.spread.together() {
 			leaveCore()
 		}
 	default:
-		p.spin = min(2*p.spin, spinMax)
+		p.spin, p.quick = min(2*p.spin, spinMax), 0
 		p.spread.apart()
 	}
 }
@@ -196,3 +189,6 @@ func (p *Patience) learn(waited time.Duration) {
 // fewYields is up to how many times the core was given away before something arrived that this is
 // taken for the reason of its arrival.
 const fewYields = 2
+
+// fewQuick is up to how many quick waits after each other say nothing.
+const fewQuick = 16

@@ -98,8 +98,11 @@ func TestPatienceLearnsToYield(t *testing.T) {
 		if last := spins(); last >= first {
 			t.Errorf("%d passes before the first yield, and still %d after 20 waits that it ended", first, last)
 		}
-		for range 20 {
+		quick := func() {
 			await(p, 500*time.Nanosecond, func(told map[Action]int) bool { return told[Spin] > 2 })
+		}
+		for range fewQuick {
+			quick()
 		}
 		if same := spins(); same >= first/4 {
 			t.Errorf("%d passes before the first yield after waits that few would do for, want few", same)
@@ -109,6 +112,15 @@ func TestPatienceLearnsToYield(t *testing.T) {
 		}
 		if again := spins(); again < first*3/4 { // how long a pass takes has to be learned again
 			t.Errorf("%d passes before the first yield, want some %d again", again, first)
+		}
+		for range 20 {
+			spins()
+		}
+		for range 10 * fewQuick {
+			quick()
+		}
+		if again := spins(); again < first*3/4 {
+			t.Errorf("%d passes before the first yield after many quick waits, want some %d again", again, first)
 		}
 	})
 }
@@ -168,4 +180,28 @@ func TestSpread(t *testing.T) {
 		t.Errorf("%d moves in %d waits, want 1", moves, spreadRest)
 	}
 	leaveCore() // wherever this is, it is harmless
+}
+
+// A core that is given away is offered to goroutines of the process now and then, however long or short
+// the waits are.
+func TestPatienceOffersCore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, lasting := range []time.Duration{100 * time.Microsecond, 2 * time.Millisecond} {
+			p := NewPatience(runtime.NumCPU()+1, false)
+			offers, last := 0, p.offered
+			for start := time.Now(); time.Since(start) < 20*offerEvery; p.Moved() {
+				for begin := time.Now(); time.Since(begin) < lasting; time.Sleep(10 * time.Microsecond) {
+					if p.Next() == Yield {
+						p.Yield()
+					}
+					if p.offered != last {
+						offers, last = offers+1, p.offered
+					}
+				}
+			}
+			if offers < 10 || offers > 40 {
+				t.Errorf("in waits of %v it is offered %d times in %v, want some 20", lasting, offers, 20*offerEvery)
+			}
+		}
+	})
 }
