@@ -96,19 +96,36 @@ func newPatience(crowded, goroutines bool) *Patience {
 	}
 }
 
-// offerEvery is how often a core that is given to other threads is offered to goroutines of this process,
-// who may have no other. Offering it wakes an idle thread of the Go runtime, where there is one: that costs
-// more than the wait is often worth and, where all cores have ranks, one of these its core.
-const offerEvery = 250 * time.Microsecond
+// How often a core that is given to other threads is offered to goroutines of this process, who may have no
+// other. Offering it wakes an idle thread of the Go runtime, where there is one: that costs more than the
+// wait is often worth and, where every rank has a core, one of them its core. Where ranks share cores anyway
+// it is once in so many passes: there ranks that have come to be on one core get apart by it.
+const (
+	offerEvery  = 250 * time.Microsecond
+	offerPasses = 64
+)
 
 // Yield does what the action of that name asks for.
 func (p *Patience) Yield() {
-	if p.goroutines || p.looked.Sub(p.offered) > offerEvery {
-		p.offered = p.looked
+	if p.offers() {
 		runtime.Gosched()
 		return
 	}
 	yieldCore()
+}
+
+// offers reports whether the core is to be offered to goroutines now.
+func (p *Patience) offers() bool {
+	switch {
+	case p.goroutines:
+		return true
+	case p.crowded:
+		return p.passes%offerPasses == 0
+	case p.looked.Sub(p.offered) > offerEvery:
+		p.offered = p.looked
+		return true
+	}
+	return false
 }
 
 // Next is asked each time that there was nothing to do.

@@ -182,25 +182,31 @@ func TestSpread(t *testing.T) {
 	leaveCore() // wherever this is, it is harmless
 }
 
-// A core that is given away is offered to goroutines of the process now and then, however long or short
-// the waits are.
+// A core that is given away is offered to goroutines of the process now and then, though each wait is
+// short.
 func TestPatienceOffersCore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, lasting := range []time.Duration{100 * time.Microsecond, 2 * time.Millisecond} {
-			p := NewPatience(runtime.NumCPU()+1, false)
-			offers, last := 0, p.offered
+		for _, c := range []struct {
+			ranks       int
+			lasting     time.Duration // of a wait
+			least, most int
+		}{
+			{1, 150 * time.Microsecond, 10, 20},
+			{runtime.NumCPU() + 1, time.Millisecond, 50, 100},
+		} {
+			p := NewPatience(c.ranks, false)
+			offers := 0
 			for start := time.Now(); time.Since(start) < 20*offerEvery; p.Moved() {
-				for begin := time.Now(); time.Since(begin) < lasting; time.Sleep(10 * time.Microsecond) {
-					if p.Next() == Yield {
-						p.Yield()
+				for begin := time.Now(); time.Since(begin) < c.lasting; {
+					if p.Next() == Yield && p.offers() {
+						offers++
 					}
-					if p.offered != last {
-						offers, last = offers+1, p.offered
-					}
+					time.Sleep(time.Microsecond)
 				}
 			}
-			if offers < 10 || offers > 40 {
-				t.Errorf("in waits of %v it is offered %d times in %v, want some 20", lasting, offers, 20*offerEvery)
+			if offers < c.least || offers > c.most {
+				t.Errorf("%d ranks: in %v it is offered %d times, want %d to %d",
+					c.ranks, 20*offerEvery, offers, c.least, c.most)
 			}
 		}
 	})
