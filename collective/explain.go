@@ -93,7 +93,7 @@ func (x *Explanation) reason() string {
 		return "it is forced"
 	case other == nil:
 		return "no other can be used"
-	case best.easier(other):
+	case best.Seconds > other.Seconds*(1+tie):
 		return fmt.Sprintf("%s should take about as long, but keeps the busiest rank for %s, not %s",
 			other.Algorithm.Name, lasting(other.Path), lasting(best.Path))
 	case other.Seconds <= best.Seconds*(1+2*tie):

@@ -108,17 +108,22 @@ func TestPredictCopies(t *testing.T) {
 // for a rank is taken, and of those that do not, the fastest.
 func TestPredictWork(t *testing.T) {
 	for _, c := range []struct {
-		coll  schedule.Collective
-		alpha float64 // of which the rest, beyond 1, is waiting
-		want  string
-		why   string
+		coll   schedule.Collective
+		alpha  float64 // of which the rest, beyond 1, is waiting
+		stream float64
+		want   string
+		why    string
 	}{
-		{schedule.Gather, 2.2, "binomial", "linear should take about as long, but keeps the busiest rank for 3µs, not 2µs"},
-		{schedule.Scatter, 2.2, "binomial", "linear should take about as long, but keeps the busiest rank for 3µs, not 2µs"},
-		{schedule.Scatter, 1.5, "binomial", ""},
-		{schedule.Scatter, 3, "linear", ""},
+		{schedule.Gather, 2.2, 1e-10, "binomial", "linear should take about as long, but keeps the busiest rank for 3µs, not 2µs"},
+		{schedule.Scatter, 2.2, 1e-10, "binomial", "linear should take about as long, but keeps the busiest rank for 3µs, not 2µs"},
+		{schedule.Scatter, 1.5, 1e-10, "binomial", ""},
+		{schedule.Scatter, 2.2, 0, "linear", ""},
+		{schedule.Scatter, 3, 1e-10, "linear", ""},
 	} {
-		f := topology.Fabric{Inner: topology.Links{Alone: topology.Line(c.alpha*1e-6, 1e-12), Message: 1e-6}}
+		f := topology.Fabric{
+			Inner:  topology.Links{Alone: topology.Line(c.alpha*1e-6, 1e-12), Message: 1e-6},
+			Stream: c.stream,
+		}
 		c0 := ranks(t, setting{size: 4, opts: []Option{WithFabric(f)}})[0]
 		x, err := c0.Explain(c.coll, tensor.F32, 1)
 		if err != nil {
