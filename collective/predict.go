@@ -60,8 +60,8 @@ const (
 	crowdedCaches = 2 << 20
 )
 
-// coreStream is Model.Stream of a host: a byte then takes twice as long. On 16 cores of a Xeon (Emerald Rapids)
-// chains of 4 and 8 ranks take 1.3 to 2.4 times as long as trees or scattering for 1 and 16 MiB, broadcast or
+// coreStream is Model.Stream of a host: a byte then takes twice as long. On 16 cores of a Xeon
+// chains of 4 and 8 ranks take 1.3 to 2.5 times as long as trees or scattering for 1 and 16 MiB, broadcast or
 // reduced, where a message of the same bytes would have them ahead. On two cores that ranks share it is not so.
 const coreStream = 1.0 / 6e9
 

@@ -1,11 +1,14 @@
 package collective
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"unsafe"
 
 	"pgregory.net/rapid"
+
+	"github.com/tutti-ml/tutti/tensor"
 )
 
 // countedMemory is an Allocator that counts.
@@ -172,5 +175,35 @@ func TestScratchIsShared(t *testing.T) {
 	}
 	if avg := testing.AllocsPerRun(100, func() { m.put(m.get(5000)) }); avg != 0 {
 		t.Errorf("%v allocations for a piece that is there", avg)
+	}
+}
+
+// TestScratchEnds: who gives up keeps no piece that may have been taken back, and who closes keeps none.
+func TestScratchEnds(t *testing.T) {
+	comms := ranks(t, setting{size: 3, opts: []Option{WithAlgorithms("allreduce=one-shot")}})
+	err := together(comms, func(c *Comm) error {
+		return AllReduce(context.Background(), c, make([]float32, 1<<16), tensor.Sum)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := comms[0].e
+	e.enter()
+	round, kept := e.scratch.round, e.scratch.bytes
+	e.mu.Unlock()
+	comms[0].Abort(errors.New("enough"))
+	e.enter()
+	now := e.scratch.round
+	e.mu.Unlock()
+	if kept == 0 || now == round {
+		t.Errorf("%d bytes are kept; reclaims: %d before the abort, %d after it", kept, round, now)
+	}
+	if err := closeAll(comms); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range comms {
+		if s := &c.e.scratch; s.bytes != 0 || len(s.idle) != 0 || !s.closed {
+			t.Errorf("rank %d is closed and keeps %d bytes in %d pieces", c.rank, s.bytes, len(s.idle))
+		}
 	}
 }

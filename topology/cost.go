@@ -28,8 +28,8 @@ type Model struct {
 	// Forward is the seconds saved per forwarded byte: where links copy and ranks outnumber the cores of a
 	// host, a rank that has its turn sends on what it has just copied. 0 elsewhere.
 	Forward float64
-	// Stream is the seconds that a streamed byte takes longer: where ranks share memory and each has a core
-	// of its own, the caches of two cores have to agree about every line. 0 elsewhere.
+	// Stream is the seconds that a streamed byte takes longer where ranks share memory and each has a core
+	// of its own: likely as the line that one core has just written is in its cache. 0 elsewhere.
 	Stream float64
 }
 
