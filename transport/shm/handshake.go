@@ -20,7 +20,7 @@ import (
 // Numbers are in the order of the machine, which both ends run on.
 const (
 	offerMagic    = "TUTTISHM"
-	layoutVersion = 2
+	layoutVersion = 3
 	offerBytes    = 16
 	accepted      = 'y'
 )

@@ -93,6 +93,7 @@ const (
 	formFull = 0
 	formSame = 1 << (iota - 1) // epoch, communicator and fingerprint are as in the last full line
 	formLent                   // the payload is where the next reference says
+	formAnew                   // the payload is at the beginning of the stream ring
 	forms
 )
 
@@ -162,6 +163,9 @@ func start(at uint64, length, size int) uint64 {
 	}
 	return at
 }
+
+// lap is the next position at which a ring of size bytes begins.
+func lap(at uint64, size int) uint64 { return (at + uint64(size) - 1) &^ (uint64(size) - 1) }
 
 // aligned is the next multiple of a cache line: each payload begins at one.
 func aligned(at uint64) uint64 { return (at + lineBytes - 1) &^ (lineBytes - 1) }

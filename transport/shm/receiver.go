@@ -91,6 +91,11 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 		copy(r.last.fingerprint[:], r.rest[8:])
 	}
 	h.Epoch, h.Comm, h.Fingerprint = r.last.epoch, r.last.comm, r.last.fingerprint
+	if form&formAnew != 0 && (form&formLent != 0 || h.Length <= inlineBytes) {
+		return nil, r.fail(&transport.FrameError{
+			Field: "form", Got: uint64(form), Want: "one of a payload that goes through the stream",
+		})
+	}
 	r.begun++
 	r.has, r.left, r.body, r.small = true, int(h.Length), nil, false
 	switch {
@@ -107,6 +112,9 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 		r.body, r.small = r.way.small[off:off+r.left], true
 		r.smallAt = aligned(at + uint64(r.left))
 	default:
+		if form&formAnew != 0 {
+			r.at = lap(r.at, len(r.way.stream))
+		}
 		return h, r.look()
 	}
 	r.tellSome()

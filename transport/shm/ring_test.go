@@ -127,6 +127,11 @@ func scribbles() []scribble {
 	stamped := func(form, kind uint64) uint64 { return uint64(stampOf(0)) | form<<32 | kind<<40 }
 	return []scribble{
 		{"form", func(l *link) { at(l).word.Store(stamped(9, 1)) }, false},
+		{"anew without a stream", func(l *link) { at(l).word.Store(stamped(formAnew, uint64(transport.Data))) }, false},
+		{"anew and lent", func(l *link) {
+			at(l).length = 1 << 20
+			at(l).word.Store(stamped(formAnew|formLent, uint64(transport.Data)))
+		}, false},
 		{"kind 0", func(l *link) { at(l).word.Store(stamped(formFull, 0)) }, false},
 		{"kind 200", func(l *link) { at(l).word.Store(stamped(formFull, 200)) }, false},
 		{"length", func(l *link) {

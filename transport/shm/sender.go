@@ -40,6 +40,7 @@ type sender struct {
 
 	filled uint64 // up to where the stream is filled
 	freed  uint64 // up to where the other end has taken it, as last looked
+	anew   uint64 // where it last began anew
 	parts  [2][]byte
 	busy   bool // parts has bytes left
 	owned  bool // parts is our memory: the frame counts as done
@@ -91,6 +92,9 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 		word |= formLent << 32
 	case length > 0:
 		s.parts, s.busy, s.owned = pieces, true, false
+		if s.rewind() {
+			word |= formAnew << 32
+		}
 	}
 	if same {
 		word |= formSame << 32
@@ -150,8 +154,11 @@ func (s *sender) look() bool {
 }
 
 // streamTaken is how far the other end has taken the stream, in whole lines: the end of a frame is moved
-// on to a line, for which there would be no room if a part of one counted.
-func (s *sender) streamTaken() uint64 { return s.bell.theirs.stream.Load() &^ (lineBytes - 1) }
+// on to a line, for which there would be no room if a part of one counted. It had taken all that was there
+// when the stream began anew.
+func (s *sender) streamTaken() uint64 {
+	return max(s.bell.theirs.stream.Load()&^(lineBytes-1), s.anew)
+}
 
 // lookStream asks how far the other end has taken the stream.
 func (s *sender) lookStream() {
@@ -163,6 +170,24 @@ func (s *sender) lookStream() {
 		return
 	}
 	s.freed = n
+}
+
+// rewind begins the stream anew, at the beginning of its ring, if the other end has taken all of it. So
+// messages that fit pass through memory that is in the caches, and in the page tables, of both ends.
+func (s *sender) rewind() bool {
+	size := len(s.stream)
+	if s.filled%uint64(size) == 0 {
+		return false
+	}
+	if s.freed != s.filled {
+		if s.lookStream(); s.err != nil || s.freed != s.filled {
+			return false
+		}
+	}
+	s.filled = lap(s.filled, size)
+	s.freed, s.anew = s.filled, s.filled
+	s.mine.filled.Store(s.filled) // before the line that says so
+	return true
 }
 
 // push moves as much of the unfinished frame to the stream as there is room for.
