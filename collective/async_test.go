@@ -94,19 +94,28 @@ func TestAsyncMixedWithCalls(t *testing.T) {
 	})
 }
 
-// A call under way ends by itself, though nobody waits for it.
+// A call under way goes on by itself, though nobody waits for it: the other ranks need it to.
 func TestAsyncNeedsNoWait(t *testing.T) {
-	eachGround(t, 3, func(ctx context.Context, c *Comm) error {
-		buf := filled(100_000, float32(1))
-		w := AllReduceAsync(ctx, c, buf, tensor.Sum)
-		for !w.Done() {
-			if err := ctx.Err(); err != nil {
-				return err
+	for _, g := range grounds {
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := testContext(t)
+			comms := ranks(t, setting{size: 3, driver: g.driver()})
+			for _, n := range []int{1, 100_000, 1} {
+				buf := filled(n, float32(1))
+				w := AllReduceAsync(ctx, comms[0], buf, tensor.Sum)
+				if err := together(comms[1:], func(c *Comm) error {
+					buf := filled(n, float32(1))
+					return errors.Join(AllReduce(ctx, c, buf, tensor.Sum), all(buf, 3))
+				}); err != nil {
+					t.Error(err)
+				}
+				if err := errors.Join(w.Wait(), all(buf, 3)); err != nil {
+					t.Error(err)
+				}
 			}
-			runtime.Gosched()
-		}
-		return errors.Join(all(buf, 3), w.Wait())
-	})
+		})
+	}
 }
 
 // Every asynchronous form does what its synchronous one does.

@@ -28,8 +28,9 @@ type call struct {
 
 	ctx       context.Context
 	async     bool
-	waiters   int // goroutines that are in wait for it
-	following int // how many of them wait for signal
+	seen      bool // by the pump
+	waiters   int  // goroutines that are in wait for it
+	following int  // how many of them wait for signal
 	done      bool
 	err       error
 	signal    chan struct{} // capacity 1: the call is done, or its goroutine should lead
@@ -93,7 +94,7 @@ func (c *call) reset(r *request) {
 		cl.staged = nil
 	}
 	c.done, c.err, c.told = false, nil, 0
-	c.async, c.stop = false, nil
+	c.async, c.seen, c.stop = false, false, nil
 }
 
 // opDone notes that an operation is done, and finds the local operations that may run now.

@@ -137,7 +137,7 @@ func (c *Comm) issue(ctx context.Context, call *call, seq uint64) {
 	call.ctx, call.seq = ctx, seq
 	c.e.post(call)
 	if call.done {
-		c.e.flushLater() // nobody will wait, and so lead, for it
+		c.e.attend() // nobody will wait, and so lead, for it
 	}
 }
 
@@ -258,7 +258,7 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 			e.fail(c, c.quits(nil, ctx.Err().Error(), c.local))
 		}
 		if err := c.usable(); err != nil {
-			e.flushLater()
+			e.attend()
 			return err
 		}
 	}
@@ -269,7 +269,7 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 			}
 		}
 		if err := c.usable(); err != nil {
-			e.flushLater()
+			e.attend()
 			return err
 		}
 	}
@@ -288,13 +288,6 @@ func (e *engine) dial(ctx context.Context, p *peer) (transport.Link, error) {
 	return e.ep.Dial(bare, p.rank, p.addresses)
 }
 
-// flushLater sees to it that control frames go out although no call is under way.
-func (e *engine) flushLater() {
-	if !e.leading && e.unflushed() {
-		e.startPump()
-	}
-}
-
 // Abort ends the communicator: every call on it, here and on the other ranks, returns, with cause
 // as the reason. It does not wait for anybody.
 func (c *Comm) Abort(cause error) {
@@ -305,7 +298,7 @@ func (c *Comm) Abort(cause error) {
 		return
 	}
 	e.fail(c, c.quits(e.currentCall(c), fmt.Sprint(cause), cause))
-	e.flushLater()
+	e.attend()
 	e.ep.Wake()
 }
 
@@ -348,7 +341,7 @@ func (c *Comm) Close() error {
 	e.open--
 	last := e.open == 0
 	if !last {
-		e.flushLater()
+		e.attend()
 	}
 	e.mu.Unlock()
 	if !last {

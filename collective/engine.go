@@ -37,8 +37,8 @@ type engine struct {
 	looks    int // see briefLooks; none where ranks share cores
 
 	leading  bool
-	usurped  bool // a waiting goroutine wants to lead in place of the pump
 	parked   bool
+	pump     pump
 	checksum bool
 	closed   bool
 	host     string
@@ -227,6 +227,7 @@ func (e *engine) post(c *call) {
 func (e *engine) wait(ctx context.Context, c *call) {
 	c.waiters++
 	for !c.done {
+		e.depose()
 		if !e.leading {
 			e.leading = true
 			e.lead(ctx, c)
@@ -235,7 +236,6 @@ func (e *engine) wait(ctx context.Context, c *call) {
 			continue
 		}
 		c.following++
-		e.usurped = true
 		e.ep.Wake() // the leader must look at what this call has posted
 		e.mu.Unlock()
 		select {
@@ -265,7 +265,7 @@ func (e *engine) lead(ctx context.Context, c *call) {
 			e.idle(ctx, c)
 			continue
 		}
-		e.moved()
+		e.moved(e.patience)
 		// What moves may be others' calls, and go on for ever.
 		if e.passes%sweepEvery == 0 && ctx.Err() != nil && !c.done {
 			e.cancelled(c, ctx.Err())
@@ -276,8 +276,8 @@ func (e *engine) lead(ctx context.Context, c *call) {
 
 // moved follows a pass that moved something. While a stream goes by it offers the turn to goroutines
 // that want to call, or to give up.
-func (e *engine) moved() {
-	e.patience.Moved()
+func (e *engine) moved(p *transport.Patience) {
+	p.Moved()
 	if e.passes%sweepEvery == 0 || e.wanted.Load() > 0 {
 		e.stamp()
 		e.mu.Unlock()
@@ -297,7 +297,11 @@ func (e *engine) stamp() {
 
 // idle spends the time when nothing moved, as patience tells. c is nil for the pump.
 func (e *engine) idle(ctx context.Context, c *call) {
-	action := e.patience.Next()
+	patience := e.patience
+	if c == nil {
+		patience = e.pump.patience
+	}
+	action := patience.Next()
 	if action == transport.Spin && e.passes%sweepEvery != 0 {
 		return
 	}
@@ -312,7 +316,7 @@ func (e *engine) idle(ctx context.Context, c *call) {
 		e.mu.Lock()
 	case transport.Yield:
 		e.mu.Unlock()
-		e.patience.Yield()
+		patience.Yield()
 		e.mu.Lock()
 	case transport.Park:
 		if e.settle() {
@@ -326,6 +330,9 @@ func (e *engine) idle(ctx context.Context, c *call) {
 		e.mu.Unlock()
 		e.ep.Wait(deadline)
 		e.mu.Lock()
+		if c == nil && !e.pump.leads {
+			return // another may be parked by now
+		}
 		e.parked = false
 		e.sweep()
 	}
@@ -349,50 +356,6 @@ func (e *engine) settle() (moved bool) {
 	}
 	e.patient()
 	return moved
-}
-
-// handOver gives the lead to a goroutine that waits for a call of its own or, when there is none
-// and asynchronous calls are under way, to the pump.
-func (e *engine) handOver() {
-	e.usurped = false
-	pump := e.unflushed()
-	for _, c := range e.active {
-		if c.following > 0 {
-			c.notify()
-			return
-		}
-		pump = pump || c.async
-	}
-	if pump && !e.leading {
-		e.startPump()
-	}
-}
-
-// startPump starts the goroutine that drives calls that nobody waits for.
-func (e *engine) startPump() {
-	if e.closed {
-		return
-	}
-	e.leading = true
-	e.background.Go(func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		for !e.usurped && e.ctx.Err() == nil && (e.unflushed() || e.anyAsync()) {
-			if e.pass() {
-				e.moved()
-				continue
-			}
-			e.idle(e.ctx, nil)
-		}
-		e.leading = false
-		if e.ctx.Err() == nil {
-			e.handOver()
-		}
-	})
-}
-
-func (e *engine) anyAsync() bool {
-	return slices.ContainsFunc(e.active, func(c *call) bool { return c.async })
 }
 
 // watch makes the end of ctx wake a parked leader. Watching the same context again is free.

@@ -44,6 +44,7 @@ func newWorld(w world) *Comm {
 		comms: map[uint32]*Comm{}, early: map[uint32]*record{},
 		patience: transport.NewPatience(local, w.goroutines), checksum: w.config.checksum, release: w.release,
 	}
+	e.pump = pump{patience: transport.NewPatience(local, w.goroutines)}
 	e.scratch.special, _ = w.ep.(transport.Allocator)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)

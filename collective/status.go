@@ -99,7 +99,7 @@ func (e *engine) dialLater(p *peer, beyond bool) {
 				}
 			}
 		}
-		e.flushLater()
+		e.attend()
 		e.ep.Wake()
 	})
 }

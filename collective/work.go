@@ -35,7 +35,6 @@ func (c *Comm) start(ctx context.Context, r *request) *Work {
 	if w.call.done {
 		return w
 	}
-	w.call.async = true
 	if ctx.Done() != nil {
 		call := w.call
 		call.stop = context.AfterFunc(ctx, func() {
@@ -43,16 +42,12 @@ func (c *Comm) start(ctx context.Context, r *request) *Work {
 			defer e.mu.Unlock()
 			if w.call == call && !call.done {
 				e.cancelled(call, ctx.Err())
-				e.flushLater()
+				e.attend()
 				e.ep.Wake()
 			}
 		})
 	}
-	if e.leading {
-		e.ep.Wake()
-	} else {
-		e.startPump()
-	}
+	e.leave(w.call)
 	return w
 }
 
@@ -70,11 +65,15 @@ func (w *Work) Wait() error {
 	return w.err
 }
 
-// Done reports whether the call is done, without waiting.
+// Done moves calls along once, and reports whether this one is done.
 func (w *Work) Done() bool {
 	e := w.comm.e
 	e.enter()
 	defer e.mu.Unlock()
+	if !w.done && !w.call.done && !e.leading {
+		e.pass()
+		e.attend()
+	}
 	if !w.done && w.call.done {
 		w.settle(w.call)
 	}

@@ -1,0 +1,149 @@
+package collective
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// pump is the goroutine that drives calls that nobody waits for. To wake it takes longer than most calls do
+// (20 µs, and between ranks that share cores more), and who has made one mostly waits for it soon. So a call
+// does not wake it: while there are any, the pump looks every so often whether one has been left alone.
+//
+// What is here belongs to the holder of the turn.
+type pump struct {
+	alive bool
+	// leads says that the pump has the lead. Who has the turn may take the lead away: the pump finds out
+	// when it gets the turn again. Until then it waits by a patience of its own, which nobody else touches.
+	leads    bool
+	used     bool // a call was left to it since it last looked
+	patience *transport.Patience
+}
+
+const (
+	// The pump looks soon after it was needed, and less and less often where it was not.
+	pumpSoon   = 50 * time.Microsecond
+	pumpSeldom = 400 * time.Microsecond
+	// pumpLooks is how often it looks in vain before it ends.
+	pumpLooks = 20
+)
+
+// leave sees to it that a call is driven that nobody waits for yet. It is entered with the turn.
+func (e *engine) leave(c *call) {
+	c.async = true
+	e.pump.used = true
+	if e.leading {
+		e.ep.Wake()
+		return
+	}
+	e.step(c) // what can be sent at once is
+	e.attend()
+}
+
+// handOver gives the lead to a goroutine that waits for a call of its own or, when there is none
+// and there is something to do, to the pump.
+func (e *engine) handOver() {
+	for _, c := range e.active {
+		if c.following > 0 {
+			c.notify()
+			return
+		}
+	}
+	e.attend()
+}
+
+// attend sees to it that a pump looks before long, if there is something to do that nobody else will do.
+func (e *engine) attend() {
+	if e.deserted() && !e.pump.alive && !e.closed {
+		e.pump.alive = true
+		e.background.Go(e.runPump)
+	}
+}
+
+func (e *engine) runPump() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	next, pace, again := pumpSoon, pumpSoon, false
+	timer := time.NewTimer(next)
+	defer timer.Stop()
+	for vain := 0; e.ctx.Err() == nil && vain < pumpLooks; vain++ {
+		e.pause(timer, next)
+		needed, suspected := e.neglected()
+		again = suspected && !again
+		switch {
+		case needed && !e.leading:
+			e.drive()
+			pace, next, vain = pumpSoon, pumpSoon, 0
+		case again:
+			next = pumpSoon
+		default:
+			pace = min(2*pace, pumpSeldom)
+			next = pace
+		}
+		if e.pump.used {
+			e.pump.used, vain = false, 0
+		}
+	}
+	e.pump.alive = false
+}
+
+// pause gives up the turn for a while. Who has the turn then moves the calls along: there is no need to wait
+// for it.
+func (e *engine) pause(timer *time.Timer, d time.Duration) {
+	e.mu.Unlock()
+	for range pumpLooks {
+		timer.Reset(d)
+		select {
+		case <-timer.C:
+		case <-e.ctx.Done():
+		}
+		if e.mu.TryLock() {
+			return
+		}
+	}
+	e.mu.Lock()
+}
+
+// drive leads until nobody needs it any more, or somebody has taken the lead.
+func (e *engine) drive() {
+	e.leading, e.pump.leads = true, true
+	for e.pump.leads && e.ctx.Err() == nil && e.pending() {
+		if e.pass() {
+			e.moved(e.pump.patience)
+		} else {
+			e.idle(e.ctx, nil)
+		}
+	}
+	e.depose()
+}
+
+// neglected reports whether there is something to do at once, or a call that the pump sees for the
+// second time, and whether there is one that it sees for the first: most are new, and somebody is about to
+// wait for them.
+func (e *engine) neglected() (needed, suspected bool) {
+	needed = e.unflushed()
+	for _, c := range e.active {
+		if c.async {
+			needed = needed || c.seen
+			suspected = suspected || !c.seen
+			c.seen = true
+		}
+	}
+	return needed, suspected
+}
+
+// depose takes the lead from the pump, if it has it. If it is parked, who has the turn has woken it.
+func (e *engine) depose() {
+	if e.pump.leads {
+		e.leading, e.pump.leads, e.parked = false, false, false
+	}
+}
+
+// pending reports whether there are calls that nobody may wait for, or frames to be sent.
+func (e *engine) pending() bool {
+	return e.unflushed() || slices.ContainsFunc(e.active, func(c *call) bool { return c.async })
+}
+
+// deserted reports whether there are such while nobody leads, who would hand over to a pump.
+func (e *engine) deserted() bool { return !e.leading && e.pending() }

@@ -1,0 +1,193 @@
+package collective
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/transport"
+)
+
+// pumpState is what a test looks at under the turn.
+func pumpState(c *Comm) (p pump, leading bool) {
+	c.e.enter()
+	defer c.e.mu.Unlock()
+	return c.e.pump, c.e.leading
+}
+
+// What can be sent at once is, without a pump and without a Wait.
+func TestAsyncCallsBeginAtOnce(t *testing.T) {
+	ctx := testContext(t)
+	comms := ranks(t, setting{size: 2})
+	if err := together(comms, func(c *Comm) error { return Barrier(ctx, c) }); err != nil { // links
+		t.Fatal(err)
+	}
+	for _, c := range comms {
+		c.e.enter()
+		c.e.pump.alive = true // there is none
+		c.e.mu.Unlock()
+	}
+	w := SendAsync(ctx, comms[0], []int32{5}, 1)
+	got := []int32{0}
+	if err := Recv(ctx, comms[1], got, 0); err != nil || got[0] != 5 {
+		t.Errorf("received %d, %v", got[0], err)
+	}
+	if err := w.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Done alone moves calls along.
+func TestDoneWithoutPump(t *testing.T) {
+	eachGround(t, 3, func(ctx context.Context, c *Comm) error {
+		c.e.enter()
+		c.e.pump.alive = true // there is none
+		c.e.mu.Unlock()
+		for i := range 20 {
+			buf := filled(1+i*5_000, int32(i))
+			for w := AllReduceAsync(ctx, c, buf, tensor.Sum); !w.Done(); {
+				runtime.Gosched()
+			}
+			if err := all(buf, int32(3*i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// The pump leads for calls that nobody waits for, gives way to who does, and ends when there are no more.
+func TestPumpComesAndGoes(t *testing.T) {
+	ctx := testContext(t)
+	comms := ranks(t, setting{size: 2})
+	c := comms[0]
+	buf := []int32{0}
+	w := RecvAsync(ctx, c, buf, 1) // nothing comes yet
+	for p, _ := pumpState(c); !p.leads; p, _ = pumpState(c) {
+		time.Sleep(time.Millisecond)
+	}
+	for i := range int32(50) { // other calls go on meanwhile
+		sum := []int32{i}
+		if err := together(comms, func(c *Comm) error {
+			mine := []int32{i}
+			if c.Rank() == 0 {
+				mine = sum
+			}
+			return AllReduce(ctx, c, mine, tensor.Sum)
+		}); err != nil || sum[0] != 2*i {
+			t.Fatalf("sum %d, %v", sum[0], err)
+		}
+	}
+	if err := Send(ctx, comms[1], []int32{9}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Wait(); err != nil || buf[0] != 9 {
+		t.Errorf("received %d, %v", buf[0], err)
+	}
+	for p, leading := pumpState(c); p.alive || leading; p, leading = pumpState(c) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// single is a driver that notes when an endpoint is used while a goroutine is in Wait that nobody has woken.
+type single struct {
+	transport.Driver
+	broken *atomic.Bool
+}
+
+func (d single) Open(ctx context.Context, c transport.Config) (transport.Endpoint, error) {
+	ep, err := d.Driver.Open(ctx, c)
+	return &singleEndpoint{Endpoint: ep, broken: d.broken}, err
+}
+
+type singleEndpoint struct {
+	transport.Endpoint
+	inside, woken, back atomic.Bool
+	broken              *atomic.Bool
+}
+
+func (e *singleEndpoint) Wait(deadline time.Time) {
+	if e.inside.Swap(true) {
+		e.broken.Store(true)
+	}
+	e.Endpoint.Wait(deadline)
+	e.back.Store(true)
+	e.woken.Store(false)
+	e.inside.Store(false)
+	e.back.Store(false)
+}
+
+func (e *singleEndpoint) Wake() {
+	e.woken.Store(true)
+	e.Endpoint.Wake()
+}
+
+func (e *singleEndpoint) Accept() transport.Link {
+	if e.inside.Load() && !e.woken.Load() && !e.back.Load() && e.inside.Load() { // it may just be coming back
+		e.broken.Store(true)
+	}
+	return e.Endpoint.Accept()
+}
+
+// TestPumpAndWaiters makes calls in every way that there is, so that the lead changes hands all the time, and
+// has one leader at a time.
+func TestPumpAndWaiters(t *testing.T) {
+	for _, g := range grounds {
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			broken := &atomic.Bool{}
+			comms := ranks(t, setting{size: 3, driver: single{g.driver(), broken}})
+			if err := together(comms, changeHands(testContext(t))); err != nil {
+				t.Error(err)
+			}
+			if broken.Load() {
+				t.Error("two goroutines led at once, or one beside one that was parked")
+			}
+		})
+	}
+}
+
+func changeHands(ctx context.Context) func(c *Comm) error {
+	return func(c *Comm) error {
+		chance := chanceOf(c)
+		for i := range 150 {
+			n := []int{1, 100, 5_000, 40_000}[i%4]
+			a, b := filled(n, int64(i)), filled(n, int64(2*i))
+			wa, wb := AllReduceAsync(ctx, c, a, tensor.Sum), AllReduceAsync(ctx, c, b, tensor.Sum)
+			var other errgroup.Group
+			switch chance.IntN(4) {
+			case 0:
+				time.Sleep(time.Duration(chance.IntN(1500)) * time.Microsecond)
+			case 1:
+				other.Go(wb.Wait)
+			case 2:
+				for !wb.Done() {
+					runtime.Gosched()
+				}
+			}
+			if err := Barrier(ctx, c); err != nil {
+				return err
+			}
+			other.Go(wa.Wait)
+			if err := other.Wait(); err != nil {
+				return err
+			}
+			if err := wb.Wait(); err != nil {
+				return err
+			}
+			if err := all(a, int64(3*i)); err != nil {
+				return fmt.Errorf("call %d: %w", i, err)
+			}
+			if err := all(b, int64(6*i)); err != nil {
+				return fmt.Errorf("call %d: %w", i, err)
+			}
+		}
+		return nil
+	}
+}
