@@ -13,7 +13,8 @@
 // The peers' benchmarks in src measure as cmd/bench does (src/measure.h says how). -over says by which
 // connections: tcp is TCP on the loopback interface, where ours runs by zmq:tcp, and by zmq:ipc beside
 // it; shm is shared memory, as Open MPI and MPICH take it by themselves. Each kind has its own tables,
-// as a socket is no peer of shared memory.
+// as a socket is no peer of shared memory. The peers ompi-tcp-forced and ompi-shm-forced, which only -peers
+// brings in, are Open MPI as one gets it by hand: every round runs all of its algorithms and counts the best.
 //
 // -plot draws the medians too. The package imports gonum/plot for that, else the standard library
 // only, and knows the engines as programs that print JSON lines.

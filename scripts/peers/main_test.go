@@ -207,3 +207,40 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// TestForcedAlgorithms: of what an engine can be forced to do the quickest counts, and what fails does not.
+func TestForcedAlgorithms(t *testing.T) {
+	turns := filepath.Join(t.TempDir(), "turns")
+	line := func(us int) string {
+		return fmt.Sprintf(`{"op":"reduce","np":2,"bytes":8,"inplace":false,"time_us":%d,"wrong":0}`, us)
+	}
+	e := fake(t, "peer", turns, "fail")
+	forced := func(lines ...string) func(experiment) [][]string {
+		return func(experiment) (all [][]string) {
+			for _, l := range lines {
+				all = append(all, []string{e.program, "peer", l})
+			}
+			return all
+		}
+	}
+	x := experiment{op: "reduce", ranks: 2, bytes: 8, stat: "mean"}
+	e.forced = forced(line(7), "fail", line(3), line(5))
+	if us, err := e.measure(t.Context(), x, time.Minute); err != nil || us != 3 {
+		t.Errorf("%v µs, %v", us, err)
+	}
+	e.forced = forced("fail", "fail")
+	if _, err := e.measure(t.Context(), x, time.Minute); err == nil || !strings.Contains(err.Error(), "it broke") {
+		t.Errorf("nothing works, and the error is %v", err)
+	}
+	for _, e := range peerEngines("bin", time.Second) {
+		if e.forced == nil {
+			continue
+		}
+		commands := e.forced(experiment{op: "broadcast", ranks: 3, bytes: 8})
+		last := strings.Join(commands[len(commands)-1], " ")
+		if len(commands) != 9 || !strings.HasPrefix(last, "mpirun.openmpi --mca coll_tuned_use_dynamic_rules 1 "+
+			"--mca coll_tuned_bcast_algorithm 9 -np 3 --oversubscribe") || !strings.HasSuffix(e.name, "-forced") {
+			t.Errorf("%s: %d commands, the last is %s", e.name, len(commands), last)
+		}
+	}
+}
