@@ -37,6 +37,7 @@ type engine struct {
 	looks    int // see briefLooks; none where ranks share cores
 
 	leading  bool
+	usurped  bool // a goroutine waits for the pump to come back from Wait and leave it the lead
 	parked   bool
 	pump     pump
 	checksum bool
@@ -236,6 +237,7 @@ func (e *engine) wait(ctx context.Context, c *call) {
 			continue
 		}
 		c.following++
+		e.usurped = true
 		e.ep.Wake() // the leader must look at what this call has posted
 		e.mu.Unlock()
 		select {
@@ -330,9 +332,6 @@ func (e *engine) idle(ctx context.Context, c *call) {
 		e.mu.Unlock()
 		e.ep.Wait(deadline)
 		e.mu.Lock()
-		if c == nil && !e.pump.leads {
-			return // another may be parked by now
-		}
 		e.parked = false
 		e.sweep()
 	}

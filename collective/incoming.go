@@ -60,8 +60,8 @@ func (e *engine) pollLink(p *peer, l *inLink) (moved bool) {
 			return moved
 		}
 		var again, did bool
+		taken += transport.HeaderBytes + h.Length
 		if h.Kind == transport.Data {
-			taken += h.Length
 			again, did = e.dataFrame(p, l, h)
 		} else {
 			again, did = e.controlFrame(p, l, h)

@@ -14,8 +14,9 @@ import (
 // What is here belongs to the holder of the turn.
 type pump struct {
 	alive bool
-	// leads says that the pump has the lead. Who has the turn may take the lead away: the pump finds out
-	// when it gets the turn again. Until then it waits by a patience of its own, which nobody else touches.
+	// leads says that the pump has the lead. Who has the turn while the pump is not parked may take the
+	// lead away: the pump finds out when it gets the turn again. Until then it waits by a patience of its
+	// own, which nobody else touches.
 	leads    bool
 	used     bool // a call was left to it since it last looked
 	patience *transport.Patience
@@ -44,6 +45,7 @@ func (e *engine) leave(c *call) {
 // handOver gives the lead to a goroutine that waits for a call of its own or, when there is none
 // and there is something to do, to the pump.
 func (e *engine) handOver() {
+	e.usurped = false
 	for _, c := range e.active {
 		if c.following > 0 {
 			c.notify()
@@ -105,24 +107,28 @@ func (e *engine) pause(timer *time.Timer, d time.Duration) {
 	e.mu.Lock()
 }
 
-// drive leads until nobody needs it any more, or somebody has taken the lead.
+// drive leads until nobody needs it any more, or somebody has taken the lead, or wants it.
 func (e *engine) drive() {
 	e.leading, e.pump.leads = true, true
-	for e.pump.leads && e.ctx.Err() == nil && e.pending() {
+	for e.pump.leads && !e.usurped && e.ctx.Err() == nil && e.pending() {
 		if e.pass() {
 			e.moved(e.pump.patience)
 		} else {
 			e.idle(e.ctx, nil)
 		}
 	}
-	e.depose()
+	e.pump.patience.Moved()
+	if e.pump.leads {
+		e.leading, e.pump.leads = false, false
+		e.handOver()
+	}
 }
 
 // neglected reports whether there is something to do at once, or a call that the pump sees for the
 // second time, and whether there is one that it sees for the first: most are new, and somebody is about to
 // wait for them.
 func (e *engine) neglected() (needed, suspected bool) {
-	needed = e.unflushed()
+	needed = !e.leading && e.unflushed() // the links of a leader that is parked are not to be touched
 	for _, c := range e.active {
 		if c.async {
 			needed = needed || c.seen
@@ -133,10 +139,11 @@ func (e *engine) neglected() (needed, suspected bool) {
 	return needed, suspected
 }
 
-// depose takes the lead from the pump, if it has it. If it is parked, who has the turn has woken it.
+// depose takes the lead from the pump, if it has it and is not parked: who is parked must come back first,
+// for nobody else may be in Wait meanwhile, and take the wake-up that is for the pump.
 func (e *engine) depose() {
-	if e.pump.leads {
-		e.leading, e.pump.leads, e.parked = false, false, false
+	if e.pump.leads && !e.parked {
+		e.leading, e.pump.leads = false, false
 	}
 }
 

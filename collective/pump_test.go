@@ -14,11 +14,21 @@ import (
 	"github.com/tutti-ml/tutti/transport"
 )
 
-// pumpState is what a test looks at under the turn.
-func pumpState(c *Comm) (p pump, leading bool) {
-	c.e.enter()
-	defer c.e.mu.Unlock()
-	return c.e.pump, c.e.leading
+// until waits for the pump of c to be as f wants it.
+func until(t *testing.T, ctx context.Context, c *Comm, f func(p pump, leading bool) bool) {
+	t.Helper()
+	for {
+		c.e.enter()
+		ok := f(c.e.pump, c.e.leading)
+		c.e.mu.Unlock()
+		if ok {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("the pump never gets there: %v", ctx.Err())
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // What can be sent at once is, without a pump and without a Wait.
@@ -69,9 +79,7 @@ func TestPumpComesAndGoes(t *testing.T) {
 	c := comms[0]
 	buf := []int32{0}
 	w := RecvAsync(ctx, c, buf, 1) // nothing comes yet
-	for p, _ := pumpState(c); !p.leads; p, _ = pumpState(c) {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, ctx, c, func(p pump, _ bool) bool { return p.leads })
 	for i := range int32(50) { // other calls go on meanwhile
 		sum := []int32{i}
 		if err := together(comms, func(c *Comm) error {
@@ -90,9 +98,7 @@ func TestPumpComesAndGoes(t *testing.T) {
 	if err := w.Wait(); err != nil || buf[0] != 9 {
 		t.Errorf("received %d, %v", buf[0], err)
 	}
-	for p, leading := pumpState(c); p.alive || leading; p, leading = pumpState(c) {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, ctx, c, func(p pump, leading bool) bool { return !p.alive && !leading })
 }
 
 // single is a driver that notes when an endpoint is used while a goroutine is in Wait that nobody has woken.
@@ -128,11 +134,47 @@ func (e *singleEndpoint) Wake() {
 	e.Endpoint.Wake()
 }
 
-func (e *singleEndpoint) Accept() transport.Link {
+// used is called by what must not be called then.
+func (e *singleEndpoint) used() {
 	if e.inside.Load() && !e.woken.Load() && !e.back.Load() && e.inside.Load() { // it may just be coming back
 		e.broken.Store(true)
 	}
-	return e.Endpoint.Accept()
+}
+
+func (e *singleEndpoint) Dial(ctx context.Context, peer int, addresses []byte) (transport.Link, error) {
+	l, err := e.Endpoint.Dial(ctx, peer, addresses)
+	if err != nil {
+		return nil, err
+	}
+	return &singleLink{Link: l, e: e}, nil
+}
+
+func (e *singleEndpoint) Accept() transport.Link {
+	e.used()
+	if l := e.Endpoint.Accept(); l != nil {
+		return &singleLink{Link: l, e: e}
+	}
+	return nil
+}
+
+type singleLink struct {
+	transport.Link
+	e *singleEndpoint
+}
+
+func (l *singleLink) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
+	l.e.used()
+	return l.Link.Send(h, pieces)
+}
+
+func (l *singleLink) Sent() (uint64, error) {
+	l.e.used()
+	return l.Link.Sent()
+}
+
+func (l *singleLink) Next() (*transport.Header, error) {
+	l.e.used()
+	return l.Link.Next()
 }
 
 // TestPumpAndWaiters makes calls in every way that there is, so that the lead changes hands all the time, and
@@ -189,5 +231,41 @@ func changeHands(ctx context.Context) func(c *Comm) error {
 			}
 		}
 		return nil
+	}
+}
+
+// The pump keeps off the links of a leader that is parked.
+func TestPumpKeepsOff(t *testing.T) {
+	for _, g := range grounds {
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, broken := testContext(t), &atomic.Bool{}
+			comms := ranks(t, setting{size: 2, driver: single{g.driver(), broken}})
+			big, got := make([]uint8, 2*window), []int32{0}
+			w := RecvAsync(ctx, comms[0], got, 1) // for the pump to look after
+			var sender errgroup.Group
+			sender.Go(func() error { return Send(ctx, comms[0], big, 1) })
+			for range 20 { // it parks, with frames under way, and the pump goes on looking
+				time.Sleep(2 * time.Millisecond)
+				comms[0].e.mu.Lock()
+				comms[0].e.pump.used = true
+				comms[0].e.mu.Unlock()
+			}
+			if err := Recv(ctx, comms[1], make([]uint8, len(big)), 0); err != nil {
+				t.Error(err)
+			}
+			if err := Send(ctx, comms[1], []int32{4}, 0); err != nil {
+				t.Error(err)
+			}
+			if err := sender.Wait(); err != nil {
+				t.Error(err)
+			}
+			if err := w.Wait(); err != nil || got[0] != 4 {
+				t.Errorf("received %d, %v", got[0], err)
+			}
+			if broken.Load() {
+				t.Error("a link was used beside a goroutine that was parked")
+			}
+		})
 	}
 }

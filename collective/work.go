@@ -4,7 +4,9 @@ import (
 	"context"
 )
 
-// Work is a call under way. Its buffers must not be touched until Wait has returned.
+// Work is a call under way. It goes on whether somebody waits for it or not: by whoever waits for a call of
+// this process, by Done, and else by a goroutine that finds it within some 0.5 ms. Its buffers must not be
+// touched until Wait has returned.
 type Work struct {
 	comm *Comm
 	call *call
@@ -65,7 +67,7 @@ func (w *Work) Wait() error {
 	return w.err
 }
 
-// Done moves calls along once, and reports whether this one is done.
+// Done reports whether the call is done. It moves calls along once, if nobody else does, and never waits.
 func (w *Work) Done() bool {
 	e := w.comm.e
 	e.enter()

@@ -119,7 +119,8 @@ func TestStreamBeginsAnew(t *testing.T) {
 	}
 	if !bytes.Equal(got, big) {
 		t.Error("a message longer than the ring came wrong")
-	} // The other end may look as soon as the line is there: how far the stream is filled comes before.
+	}
+	// The other end may look as soon as the line is there: how far the stream is filled comes before.
 	put(t, a, transport.Header{}, payload(0))
 	get(t, b)
 	b.in.tell()
