@@ -22,7 +22,7 @@ WIRE_FLAGS  ?= -epochs 1 -batch 32 -hidden 1024,512 -bucket 1024
 PREDICT_FLAGS ?=
 IBVERBS_PKG ?= ./transport/ibverbs
 IBVERBS_FLAGS ?= -t 900 -m 1536
-PEERS_FLAGS ?= -np 2,4 -plot $(CURDIR)/docs/allreduce.svg
+PEERS_FLAGS ?= -np 2,4 -timeout 30s -plot $(CURDIR)/docs/allreduce.svg
 
 .PHONY: help
 help: ## list the targets

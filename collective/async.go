@@ -7,7 +7,8 @@ import (
 	"github.com/tutti-ml/tutti/tensor"
 )
 
-// AllReduceAsync starts AllReduce and returns, without waiting for other ranks. buf must not be touched before Wait.
+// AllReduceAsync starts AllReduce and returns, without waiting for other ranks. buf must not be touched
+// before Wait.
 func AllReduceAsync[T tensor.Element](ctx context.Context, c *Comm, buf []T, op tensor.Op) *Work {
 	var r request
 	allReduce(&r, buf, buf, op)

@@ -43,8 +43,8 @@ func newWorld(w world) *Comm {
 		rank: w.rank, ep: w.ep, log: w.config.logger, host: w.members[w.rank].Host, driver: w.driver,
 		comms: map[uint32]*Comm{}, early: map[uint32]*record{},
 		patience: transport.NewPatience(local, w.goroutines), checksum: w.config.checksum, release: w.release,
+		pump: pump{patience: transport.NewPatience(local, w.goroutines)},
 	}
-	e.pump = pump{patience: transport.NewPatience(local, w.goroutines)}
 	e.scratch.special, _ = w.ep.(transport.Allocator)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)

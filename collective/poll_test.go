@@ -8,11 +8,7 @@ import (
 func TestPollLeavesFrames(t *testing.T) {
 	ctx := testContext(t)
 	comms := ranks(t, setting{size: 2})
-	for _, c := range comms {
-		c.e.enter()
-		c.e.pump.alive = true // there is none
-		c.e.mu.Unlock()
-	}
+	withoutPump(comms...)
 	const frames = 3
 	var works [2 * frames]*Work
 	for i := range frames {

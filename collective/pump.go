@@ -66,7 +66,8 @@ func (e *engine) attend() {
 func (e *engine) runPump() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	next, pace, again := pumpSoon, pumpSoon, false
+	next, pace := pumpSoon, pumpSoon
+	again := false // it looks only whether calls that were new are still there
 	timer := time.NewTimer(next)
 	defer timer.Stop()
 	for vain := 0; e.ctx.Err() == nil && vain < pumpLooks; vain++ {
@@ -149,7 +150,7 @@ func (e *engine) depose() {
 
 // pending reports whether there are calls that nobody may wait for, or frames to be sent.
 func (e *engine) pending() bool {
-	return e.unflushed() || slices.ContainsFunc(e.active, func(c *call) bool { return c.async })
+	return slices.ContainsFunc(e.active, func(c *call) bool { return c.async }) || e.unflushed()
 }
 
 // deserted reports whether there are such while nobody leads, who would hand over to a pump.

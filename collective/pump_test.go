@@ -31,6 +31,15 @@ func until(t *testing.T, ctx context.Context, c *Comm, f func(p pump, leading bo
 	}
 }
 
+// withoutPump keeps ranks from having a pump: each believes that there is one.
+func withoutPump(comms ...*Comm) {
+	for _, c := range comms {
+		c.e.enter()
+		c.e.pump.alive = true
+		c.e.mu.Unlock()
+	}
+}
+
 // What can be sent at once is, without a pump and without a Wait.
 func TestAsyncCallsBeginAtOnce(t *testing.T) {
 	ctx := testContext(t)
@@ -38,11 +47,7 @@ func TestAsyncCallsBeginAtOnce(t *testing.T) {
 	if err := together(comms, func(c *Comm) error { return Barrier(ctx, c) }); err != nil { // links
 		t.Fatal(err)
 	}
-	for _, c := range comms {
-		c.e.enter()
-		c.e.pump.alive = true // there is none
-		c.e.mu.Unlock()
-	}
+	withoutPump(comms...)
 	w := SendAsync(ctx, comms[0], []int32{5}, 1)
 	got := []int32{0}
 	if err := Recv(ctx, comms[1], got, 0); err != nil || got[0] != 5 {
@@ -56,9 +61,7 @@ func TestAsyncCallsBeginAtOnce(t *testing.T) {
 // Done alone moves calls along.
 func TestDoneWithoutPump(t *testing.T) {
 	eachGround(t, 3, func(ctx context.Context, c *Comm) error {
-		c.e.enter()
-		c.e.pump.alive = true // there is none
-		c.e.mu.Unlock()
+		withoutPump(c)
 		for i := range 20 {
 			buf := filled(1+i*5_000, int32(i))
 			for w := AllReduceAsync(ctx, c, buf, tensor.Sum); !w.Done(); {

@@ -5,8 +5,8 @@ import (
 )
 
 // Work is a call under way. It goes on whether somebody waits for it or not: by whoever waits for a call of
-// this process, by Done, and else by a goroutine that finds it within some 0.5 ms. Its buffers must not be
-// touched until Wait has returned.
+// this process, by Done, and else by a goroutine that looks for calls that are left alone. Its buffers must
+// not be touched until Wait has returned.
 type Work struct {
 	comm *Comm
 	call *call

@@ -50,10 +50,8 @@ type engine struct {
 	program string // what must exist for it to run
 	only    string // the one operation it has; "" when it has all
 	env     []string
-	command func(x experiment) []string
-	// forced, if there is one, are the commands for command: each forces an algorithm, and the quickest
-	// counts that can do the case at all.
-	forced func(x experiment) [][]string
+	// commands are one, or as many as there are algorithms to force: the quickest counts.
+	commands func(x experiment) [][]string
 }
 
 // result is the part of an engine's JSON line that matters here.
@@ -72,11 +70,11 @@ type result struct {
 func ourEngine(bench, driver string, loop time.Duration) engine {
 	return engine{
 		name: "tutti " + driver, ours: true, program: bench,
-		command: func(x experiment) []string {
-			return []string{
+		commands: func(x experiment) [][]string {
+			return [][]string{{
 				bench, "-json", "-driver=" + driver, "-op=" + x.op, "-np=" + strconv.Itoa(x.ranks),
 				"-b=" + strconv.Itoa(x.bytes), "-time=" + loop.String(),
-			}
+			}}
 		},
 	}
 }
@@ -90,9 +88,9 @@ func peerEngines(dir string, loop time.Duration) []engine {
 		program = filepath.Join(dir, program)
 		return engine{
 			name: name, program: program, env: env,
-			command: func(x experiment) []string {
+			commands: func(x experiment) [][]string {
 				args := append([]string{launcher, "-np", strconv.Itoa(x.ranks)}, options...)
-				return append(append(args, program), measure(name, x)...)
+				return [][]string{append(append(args, program), measure(name, x)...)}
 			},
 		}
 	}
@@ -100,19 +98,19 @@ func peerEngines(dir string, loop time.Duration) []engine {
 		program := filepath.Join(dir, "gloo")
 		return engine{
 			name: name, program: program, only: only,
-			command: func(x experiment) []string {
-				return append([]string{program, strconv.Itoa(x.ranks), algorithm}, measure(name, x)...)
+			commands: func(x experiment) [][]string {
+				return [][]string{append([]string{program, strconv.Itoa(x.ranks), algorithm}, measure(name, x)...)}
 			},
 		}
 	}
 	// forced is Open MPI with each of its algorithms, by number, in place of the one that it chooses.
 	forced := func(e engine) engine {
-		plain := e.command
+		plain := e.commands
 		e.name += "-forced"
-		e.forced = func(x experiment) (all [][]string) {
+		e.commands = func(x experiment) (all [][]string) {
 			a := algorithms[x.op]
 			for n := 1; n <= a.count; n++ {
-				command := plain(x)
+				command := plain(x)[0]
 				all = append(all, append([]string{
 					command[0], "--mca", "coll_tuned_use_dynamic_rules", "1",
 					"--mca", "coll_tuned_" + a.name + "_algorithm", strconv.Itoa(n),
@@ -148,11 +146,8 @@ var algorithms = map[string]struct {
 
 // measure runs an engine once and returns the time of the out-of-place form in microseconds.
 func (e *engine) measure(ctx context.Context, x experiment, limit time.Duration) (float64, error) {
-	if e.forced == nil {
-		return e.run(ctx, e.command(x), x, limit)
-	}
 	least, errs := math.Inf(1), []error(nil)
-	for _, command := range e.forced(x) {
+	for _, command := range e.commands(x) {
 		us, err := e.run(ctx, command, x, limit)
 		if err != nil {
 			errs = append(errs, err)
@@ -161,7 +156,7 @@ func (e *engine) measure(ctx context.Context, x experiment, limit time.Duration)
 		least = min(least, us)
 	}
 	if math.IsInf(least, 1) {
-		return 0, fmt.Errorf("no algorithm of %s can do it: %w", e.name, errors.Join(errs...))
+		return 0, errors.Join(errs...)
 	}
 	return least, nil
 }

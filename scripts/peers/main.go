@@ -112,13 +112,19 @@ func (o *options) compare(
 		l.times[i] = make(samples, o.rounds)
 	}
 	failed := 0
+	late := make([]bool, len(engines)) // it ran into the limit, and would again
 	for round := range o.rounds {
 		for turn := range engines {
 			i := (round + turn) % len(engines)
+			if late[i] {
+				l.times[i][round] = math.NaN()
+				continue
+			}
 			us, err := engines[i].measure(ctx, x, o.limit)
 			if err != nil {
 				us = math.NaN()
 				failed++
+				late[i] = errors.Is(err, context.DeadlineExceeded)
 				fmt.Fprintf(errs, "peers: %s: %s of %d bytes on %d ranks: %v\n",
 					engines[i].name, x.op, x.bytes, x.ranks, err)
 			}

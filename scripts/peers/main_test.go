@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -45,8 +46,8 @@ func fake(t *testing.T, name, turns, line string) engine {
 	}
 	return engine{
 		name: name, ours: strings.HasPrefix(name, "tutti"), program: self,
-		env:     []string{"PEERS_TEST_TURNS=" + turns},
-		command: func(experiment) []string { return []string{self, name, line} },
+		env:      []string{"PEERS_TEST_TURNS=" + turns},
+		commands: func(experiment) [][]string { return [][]string{{self, name, line}} },
 	}
 }
 
@@ -169,7 +170,7 @@ func TestParse(t *testing.T) {
 		t.Fatalf("options %+v", o)
 	}
 	for _, e := range o.grounds[0].engines {
-		command := strings.Join(e.command(experiment{"allreduce", 3, 1024, "mean"}), " ")
+		command := strings.Join(e.commands(experiment{"allreduce", 3, 1024, "mean"})[0], " ")
 		if !strings.Contains(command, "allreduce") || !strings.Contains(command, "1024") ||
 			!strings.Contains(command, "3") {
 			t.Errorf("%s: %s", e.name, command)
@@ -224,23 +225,44 @@ func TestForcedAlgorithms(t *testing.T) {
 		}
 	}
 	x := experiment{op: "reduce", ranks: 2, bytes: 8, stat: "mean"}
-	e.forced = forced(line(7), "fail", line(3), line(5))
+	e.commands = forced(line(7), "fail", line(3), line(5))
 	if us, err := e.measure(t.Context(), x, time.Minute); err != nil || us != 3 {
 		t.Errorf("%v µs, %v", us, err)
 	}
-	e.forced = forced("fail", "fail")
+	e.commands = forced("fail", "fail")
 	if _, err := e.measure(t.Context(), x, time.Minute); err == nil || !strings.Contains(err.Error(), "it broke") {
 		t.Errorf("nothing works, and the error is %v", err)
 	}
 	for _, e := range peerEngines("bin", time.Second) {
-		if e.forced == nil {
+		if !strings.HasSuffix(e.name, "-forced") {
 			continue
 		}
-		commands := e.forced(experiment{op: "broadcast", ranks: 3, bytes: 8})
+		for op := range strings.SplitSeq(allOps, ",") {
+			if len(e.commands(experiment{op: op, ranks: 3, bytes: 8})) == 0 {
+				t.Errorf("%s: no algorithm of %s", e.name, op)
+			}
+		}
+		commands := e.commands(experiment{op: "broadcast", ranks: 3, bytes: 8})
 		last := strings.Join(commands[len(commands)-1], " ")
 		if len(commands) != 9 || !strings.HasPrefix(last, "mpirun.openmpi --mca coll_tuned_use_dynamic_rules 1 "+
-			"--mca coll_tuned_bcast_algorithm 9 -np 3 --oversubscribe") || !strings.HasSuffix(e.name, "-forced") {
+			"--mca coll_tuned_bcast_algorithm 9 -np 3 --oversubscribe") {
 			t.Errorf("%s: %d commands, the last is %s", e.name, len(commands), last)
+		}
+	}
+}
+
+// TestLateEngine: who runs into the limit does so once.
+func TestLateEngine(t *testing.T) {
+	e := engine{name: "late", commands: func(experiment) [][]string { return [][]string{{"sleep", "1000"}} }}
+	o := &options{rounds: 4, limit: 10 * time.Millisecond}
+	x := experiment{op: "reduce", ranks: 2, bytes: 8, stat: "mean"}
+	l, failed := o.compare(t.Context(), []engine{e}, x, io.Discard)
+	if failed != 1 || len(l.times[0]) != 4 {
+		t.Errorf("it failed %d times, and the rounds are %v", failed, l.times)
+	}
+	for _, us := range l.times[0] {
+		if !math.IsNaN(us) {
+			t.Errorf("a round has %v µs", us)
 		}
 	}
 }

@@ -36,8 +36,8 @@
 // before it is taken (bit 2 of the form), and Peek shows it there, to be reduced without another copy.
 // So messages that fit pass through the same few pages, and the first calls of a process do not wait
 // for memory that it has never touched: that took most of the first 30 calls of 64 KiB between 7 ranks
-// on two cores of a virtual machine, 3 ms each; now it is 0.3. Both ends count the positions themselves. What an end has taken it
-// says when that is a quarter of a ring, and when it has nothing more to do.
+// on two cores of a virtual machine, 3 ms each; now it is 0.3. Both ends count the positions themselves.
+// What an end has taken it says when that is a quarter of a ring, and when it has nothing more to do.
 //
 // # Memory of Alloc
 //

@@ -95,6 +95,9 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 		if s.rewind() {
 			word |= formAnew << 32
 		}
+		if s.err != nil {
+			return false
+		}
 	}
 	if same {
 		word |= formSame << 32

@@ -128,3 +128,20 @@ func TestStreamBeginsAnew(t *testing.T) {
 		t.Error("the other end is not told that the stream begins anew before the line that says so")
 	}
 }
+
+// TestRewindFails: who finds that the other end writes nonsense sends nothing more.
+func TestRewindFails(t *testing.T) {
+	p := newPair(t, 1<<20)
+	a, b := p.ends[0], p.ends[1]
+	payload := make([]byte, 10_000)
+	put(t, a, transport.Header{}, payload)
+	get(t, b)
+	b.seg.mine.stream.Store(1 << 40)
+	h := transport.Header{Kind: transport.Data, Length: uint32(len(payload))}
+	if ok, err := a.Send(&h, [2][]byte{payload}); ok || err == nil {
+		t.Errorf("Send: %v, %v", ok, err)
+	}
+	if b.in.arrived() {
+		t.Error("a frame has come without its payload")
+	}
+}
