@@ -13,11 +13,10 @@ import (
 type bell struct {
 	fd     int
 	theirs *shared
+	bare   bool // both ends have barriers: see publish
 }
 
-// ring is called after something was written that the other end may be parked for. The atomic
-// write before and the read here are in one order with those of its announce and second look: one
-// of the two ends sees the other.
+// ring wakes the other end if it is parked for what was written just before.
 func (b *bell) ring(why uint32) {
 	if b.theirs.parked.Load()&why != 0 {
 		b.send()

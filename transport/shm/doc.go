@@ -39,6 +39,15 @@
 // on two cores of a virtual machine, 3 ms each; now it is 0.3. Both ends count the positions themselves.
 // What an end has taken it says when that is a quarter of a ring, and when it has nothing more to do.
 //
+// # Waking
+//
+// Who parks says so in the control page, looks once more, and then sleeps; who has written something looks
+// whether the other end has said so. One of the two sees the other if each has a memory barrier between
+// its write and its look. A barrier after each frame waits for the cache line, which is with the other end
+// as a rule; parking is rare and takes long anyway. So who parks has the system put a barrier into all
+// processes that have asked for that (membarrier(2), Linux 4.16: 3 to 8 us), and frames need none. When
+// a link is opened the ends tell each other whether they can; where one can't, there is one after each frame.
+//
 // # Memory of Alloc
 //
 // A payload of 32 KiB or more in memory of Alloc is not copied at all: Peek shows the other end's own

@@ -117,6 +117,7 @@ type segment struct {
 	mem          []byte
 	mine, theirs *shared
 	out, in      half
+	bare         bool // both ends have barriers: see publish
 }
 
 // half is one direction.

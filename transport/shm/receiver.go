@@ -226,13 +226,12 @@ func (r *receiver) tell() {
 	}
 	if n != r.told {
 		r.told, r.toldSmall = n, r.smallAt
-		r.mine.frames.Store(n)
+		r.bell.publish(&r.mine.frames, n, parkedForRoom)
 	}
 	if r.at != r.toldAt {
 		r.toldAt = r.at
-		r.mine.stream.Store(r.at)
+		r.bell.publish(&r.mine.stream, r.at, parkedForRoom)
 	}
-	r.bell.ring(parkedForRoom)
 }
 
 // fresh tells whether there is something that next, or read and peek, have not been asked for.

@@ -18,14 +18,14 @@ func (e *endpoint) Wait(deadline time.Time) { e.parking.Wait(deadline) }
 
 var _ transport.Parker = (*endpoint)(nil)
 
-// Prepare tells the other ends that this one is parked, and then looks once more: see bell.ring.
+// Prepare tells the other ends that this one is parked, and then looks once more: see bell.publish.
 func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 	if !e.links.Hold() { // until Resume
 		return fds, false
 	}
 	first := len(fds)
 	fds, quiet := e.links.Wakeup.Prepare(fds)
-	fresh := !quiet
+	fresh, bare := !quiet, false
 	for _, l := range e.links.Known() {
 		l.pollAt = -1
 		if fresh = fresh || l.fresh(); fresh {
@@ -35,8 +35,12 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 			continue
 		}
 		l.announce()
+		bare = bare || l.seg.bare
 		l.pollAt = len(fds) - first
 		fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
+	}
+	if bare && !fresh {
+		barrier()
 	}
 	for _, l := range e.links.Known() {
 		fresh = fresh || l.fresh()
