@@ -20,6 +20,7 @@ type mirror struct {
 	data    []byte
 	here    bool
 	sent    uint64
+	silent  bool                    // nothing comes back
 	edit    func(*transport.Header) // what happens to a frame on its way
 }
 
@@ -40,7 +41,7 @@ func (m *mirror) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 		m.edit(&m.header)
 	}
 	m.data = m.payload[:copy(m.payload[:], pieces[0])]
-	m.here = true
+	m.here = !m.silent
 	m.sent++
 	return true, nil
 }

@@ -27,6 +27,8 @@ const (
 type brief struct {
 	ops      []briefOp
 	channels []*channel
+	receives []bool            // for each, whether frames come on it
+	inliner  transport.Inliner // one of the links, where any is: to hold it is to hold all that are
 	scratch  []byte
 
 	// How far it has come: operations done, whether the link has taken the next one, a send, but not let
@@ -69,8 +71,11 @@ func newBrief(p *planned) *brief {
 		return nil
 	}
 	b := &brief{
-		channels: p.channels, ops: make([]briefOp, 0, len(p.plan.Ops)),
+		channels: p.channels, receives: make([]bool, len(p.channels)), ops: make([]briefOp, 0, len(p.plan.Ops)),
 		scratch: ordinaryScratch(p.plan.ScratchBytes),
+	}
+	for i := range p.plan.Links {
+		b.receives[i] = len(p.plan.Links[i].Recvs) > 0
 	}
 	s := newBriefOrder(p.plan)
 	for range p.plan.Ops {
@@ -124,16 +129,52 @@ func (c *Comm) mayBeBrief(b *brief) bool {
 	if c.failed != nil || len(c.left) > 0 {
 		return false
 	}
-	for _, ch := range b.channels {
-		if ch.lane == nil || ch.from == nil || ch.held.len() > 0 || ch.from.kept || ch.from.filling != nil {
+	b.inliner = nil
+	for i, ch := range b.channels {
+		if !ch.clear(b.receives[i]) {
 			return false
+		}
+		if ch.lane.inliner != nil {
+			b.inliner = ch.lane.inliner
 		}
 	}
 	return true
 }
 
+// clear reports whether nothing is on the way that a frame of a brief call would have to wait for.
+func (ch *channel) clear(receives bool) bool {
+	if ch.lane == nil || ch.held.len() > 0 {
+		return false
+	}
+	l := ch.from
+	if l == nil { // no frame has come: if none is to come now, none needs to
+		return !receives
+	}
+	return !l.kept && l.filling == nil
+}
+
 // runBrief runs a call operation by operation, and reports whether it is done.
 func (c *Comm) runBrief(entry *planned, r *request, seq uint64) bool {
+	b := entry.brief
+	b.hold()
+	done := c.runBriefOps(entry, r, seq)
+	b.release()
+	return done
+}
+
+func (b *brief) hold() {
+	if b.inliner != nil {
+		b.inliner.Hold()
+	}
+}
+
+func (b *brief) release() {
+	if b.inliner != nil {
+		b.inliner.Release()
+	}
+}
+
+func (c *Comm) runBriefOps(entry *planned, r *request, seq uint64) bool {
 	e, b := c.e, entry.brief
 	m := briefMemory{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: b.scratch}
 	for b.at = range b.ops {
@@ -234,19 +275,17 @@ func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, m *briefMemor
 
 // receiveBrief takes a frame whole, and reports whether it was there.
 func (e *engine) receiveBrief(entry *planned, o *briefOp, r *request, seq uint64, m *briefMemory) bool {
-	ch := entry.brief.channels[o.link]
-	l := ch.from
-	if l.inliner != nil {
-		l.inliner.Hold()
+	b := entry.brief
+	ch := b.channels[o.link]
+	if !e.awaitBrief(entry, o, seq) || !b.take(ch.from, o, r, m) {
+		return false
 	}
-	done := e.awaitBrief(entry, o, seq) && entry.brief.take(l, o, r, m)
-	if l.inliner != nil {
-		l.inliner.Release()
-	}
-	if done && ch.take(uint32(o.size)+transport.HeaderBytes) {
+	if ch.take(uint32(o.size) + transport.HeaderBytes) {
+		b.release() // links that fail are closed
 		e.giveCredit(ch)
+		b.hold()
 	}
-	return done
+	return true
 }
 
 // awaitBrief looks for a frame until it is there, a number of times. What is not that frame stays.

@@ -209,6 +209,23 @@ func TestBriefCall(t *testing.T) {
 	}
 }
 
+// TestBriefRoot makes calls in which this rank only sends: that nothing ever comes from the others does not
+// keep them from being brief.
+func TestBriefRoot(t *testing.T) {
+	var r request
+	buf := []float32{1}
+	broadcast(&r, &Comm{rank: 1}, buf, buf, 1)
+	m := &mirror{silent: true}
+	c, entry := known(t, m, &r)
+	sent := m.sent
+	if !c.mayBeBrief(entry.brief) || !c.runBrief(entry, &r, c.number(entry, &r)) {
+		t.Fatal("the call is not brief")
+	}
+	if m.sent != sent+1 {
+		t.Errorf("%d frames sent, want 1", m.sent-sent)
+	}
+}
+
 // TestBriefCallsGiveWay is about what an ordinary call has to see to.
 func TestBriefCallsGiveWay(t *testing.T) {
 	for name, begin := range map[string]func(c *Comm, ch *channel){

@@ -11,9 +11,10 @@ import (
 // frames to a peer all take the same lane, in order: what is sent on another does not hold them up.
 type lane struct {
 	out      transport.Link
-	inline   int         // up to how many bytes of payload it copies at once
-	inflight queue[lent] // frames that the link has taken and not yet let go
-	reaped   uint64      // how many of the link's frames have been let go
+	inliner  transport.Inliner // the same, where it is one
+	inline   int               // up to how many bytes of payload it copies at once
+	inflight queue[lent]       // frames that the link has taken and not yet let go
+	reaped   uint64            // how many of the link's frames have been let go
 	control  queue[control]
 	opened   chan struct{} // of the urgent lane: closed when its link has been opened, or can't be
 }
@@ -21,8 +22,8 @@ type lane struct {
 // use makes l the link of the lane.
 func (ln *lane) use(l transport.Link) {
 	ln.out = l
-	if i, ok := l.(transport.Inliner); ok {
-		ln.inline = i.Inline()
+	if ln.inliner, _ = l.(transport.Inliner); ln.inliner != nil {
+		ln.inline = ln.inliner.Inline()
 	}
 }
 

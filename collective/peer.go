@@ -33,7 +33,6 @@ type peer struct {
 type inLink struct {
 	transport.Link
 	expecter transport.Expecter // the same, where it is one
-	inliner  transport.Inliner  // the same, where it is one
 	expected bool               // it has memory of callers'
 	filling  *heldFrame         // the head frame, being moved to held memory
 	fillCh   *channel
@@ -47,8 +46,7 @@ type inLink struct {
 
 func newInLink(l transport.Link) *inLink {
 	expecter, _ := l.(transport.Expecter)
-	inliner, _ := l.(transport.Inliner)
-	return &inLink{Link: l, expecter: expecter, inliner: inliner}
+	return &inLink{Link: l, expecter: expecter}
 }
 
 // next returns the header of the frame at the head. It is gone with the last byte of the payload.

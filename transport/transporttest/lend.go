@@ -225,17 +225,18 @@ func (s *suite) reclaimNothing(t *testing.T) {
 // its methods work while it is held.
 func (s *suite) inline(t *testing.T) {
 	p := s.pair(t)
-	for _, way := range p.both() {
+	others := connect(t, p.eps, 0, 1).both() // what holds one link of an endpoint holds the other, too
+	for i, way := range p.both() {
 		from, ok := way[0].link.(transport.Inliner)
 		if !ok {
 			return
 		}
-		to := way[1].link.(transport.Inliner)
+		besideFrom, besideTo := others[i][0].link.(transport.Inliner), others[i][1].link.(transport.Inliner)
 		size := from.Inline()
 		for i, n := range []int{0, 1, 40, size / 2, size} {
 			payload := filled(n, uint64(i))
 			want := bytes.Clone(payload)
-			held(from, func() {
+			held(besideFrom, func() {
 				if !p.offer(way[0], frame(uint64(i), n), payload) {
 					t.Fatalf("an idle link takes no frame of %d bytes", n)
 				}
@@ -245,7 +246,7 @@ func (s *suite) inline(t *testing.T) {
 			})
 			clear(payload)
 			h := p.next(way[1])
-			held(to, func() { p.rest(way[1], h, frame(uint64(i), n), want) })
+			held(besideTo, func() { p.rest(way[1], h, frame(uint64(i), n), want) })
 		}
 	}
 }
