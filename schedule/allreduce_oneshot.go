@@ -1,10 +1,6 @@
 package schedule
 
-import (
-	"fmt"
-
-	"github.com/tutti-ml/tutti/topology"
-)
+import "github.com/tutti-ml/tutti/topology"
 
 // All-reduce in one shot: every rank sends its vector to every other one, and each combines them all
 // by itself. It moves p-1 vectors where others move a few, but no rank waits for what another makes
@@ -23,21 +19,12 @@ const oneShot = "one-shot"
 
 var allReduceOneShot = &Algorithm{
 	Collective: AllReduce, Name: oneShot, Canonical: true, Build: buildAllReduceOneShot,
-	Applies: func(a Args) error {
-		if a.Size > oneShotMost {
-			return fmt.Errorf("%d ranks: each would send its vector to all others; want at most %d",
-				a.Size, oneShotMost)
-		}
-		return nil
-	},
+	Applies: oneShotApplies,
 	Cost: func(a Args, elemBytes, _ int) topology.Cost {
 		n, others := bytesOf(AllReduce, a, elemBytes), float64(a.Size-1)
 		return topology.Cost{Messages: others, Bytes: others * n, Reduced: others * n}
 	},
 }
-
-// oneShotMost is the most ranks that send to all others.
-const oneShotMost = 64
 
 func buildAllReduceOneShot(a Args) *Program {
 	p := newProgram(AllReduce, oneShot, a)

@@ -2,4 +2,5 @@ package schedule
 
 var barrierAlgorithms = []*Algorithm{
 	barrierDissemination,
+	barrierOneShot,
 }

@@ -143,6 +143,7 @@ func formulas(p int, n float64) []formula {
 		{schedule.AllToAll, "pairwise", ring, own * n, 0},
 		{schedule.AllToAll, "bruck", L, float64(ones) / float64(p) * n, 0},
 		{schedule.Barrier, "dissemination", L, L * costElem, 0},
+		{schedule.Barrier, "one-shot", ring, ring * costElem, 0},
 	}
 }
 

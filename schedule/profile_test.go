@@ -97,6 +97,7 @@ func TestProfileDepth(t *testing.T) {
 		{schedule.Gather, "binomial", 8, 3},
 		{schedule.Broadcast, "chain", 8, 7},
 		{schedule.Barrier, "dissemination", 5, 3},
+		{schedule.Barrier, "one-shot", 5, 1},
 	} {
 		a, err := schedule.Lookup(c.collective, c.name)
 		if err != nil {

@@ -75,6 +75,7 @@ var textbook = map[string]func(s shape) counts{
 	},
 	// A barrier's messages carry a token of one element, see barrier_dissemination.go.
 	"barrier/dissemination": func(s shape) counts { return counts{s.ceil, s.ceil, 0} },
+	"barrier/one-shot":      func(s shape) counts { return counts{s.p - 1, s.p - 1, 0} },
 
 	"allgather/recursive-doubling": func(s shape) counts { return counts{s.ceil, s.own(), 0} },
 	"reducescatter/recursive-halving": func(s shape) counts {

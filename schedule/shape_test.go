@@ -38,6 +38,8 @@ func scratchLimits(a *schedule.Algorithm, p, n int) int {
 		return 4 * whole
 	case "barrier/dissemination":
 		return topology.CeilLog2(p) + 1
+	case "barrier/one-shot":
+		return p
 	}
 	return 0
 }
