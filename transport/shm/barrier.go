@@ -28,12 +28,11 @@ var barriers = sync.OnceValue(func() bool {
 	return errno == 0
 })
 
-// barrier returns once every thread that runs, of this process and of all those of its links, has gone
-// through a memory barrier. It is called only where barriers has said that it can be.
-func barrier() {
-	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierAll, 0, 0); errno != 0 {
-		panic("shm: membarrier: " + errno.Error()) // it fails for commands that it does not know, alone
-	}
+// barrier returns once every thread that runs, of all processes that have asked for it, has gone through a
+// memory barrier. False says that the system has no memory to do it with now.
+func barrier() bool {
+	_, _, errno := unix.RawSyscall(unix.SYS_MEMBARRIER, membarrierAll, 0, 0)
+	return errno == 0
 }
 
 // publish writes what the other end may be parked for, behind what was written before, and wakes it if it

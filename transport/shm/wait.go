@@ -40,7 +40,7 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 		fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
 	}
 	if bare && !fresh {
-		barrier()
+		fresh = !barrier() // without it a frame may be missed: look again, and park then
 	}
 	for _, l := range e.links.Known() {
 		fresh = fresh || l.fresh()
