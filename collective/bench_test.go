@@ -67,8 +67,8 @@ func (m *mirror) Discard(n int) {
 	m.here = len(m.data) > 0
 }
 
-// mirrored is rank 1 of two, whose peer is m.
-func mirrored(t testing.TB, m *mirror) *Comm {
+// mirrored is rank 1 of two, whose peer is a mirror.
+func mirrored(t testing.TB, m transport.Endpoint) *Comm {
 	cfg, err := newConfig(nil)
 	if err != nil {
 		t.Fatal(err)

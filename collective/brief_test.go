@@ -179,7 +179,7 @@ func brieflyOf(size, round, n int) iter.Seq[variant] {
 }
 
 // known is a rank with the plan of a call that it has made before, and the turn.
-func known(t *testing.T, m *mirror, r *request) (*Comm, *planned) {
+func known(t *testing.T, m transport.Endpoint, r *request) (*Comm, *planned) {
 	c := mirrored(t, m)
 	if err := c.run(t.Context(), r); err != nil { // it opens the link
 		t.Fatal(err)
@@ -223,6 +223,78 @@ func TestBriefRoot(t *testing.T) {
 	}
 	if m.sent != sent+1 {
 		t.Errorf("%d frames sent, want 1", m.sent-sent)
+	}
+}
+
+// holdable is a mirror whose link can be held.
+type holdable struct {
+	mirror
+	held  bool
+	holds int
+	sent  map[transport.Kind]bool // of the frames sent: whether the link was held
+	debt  *channel                // before a frame comes, much has come on it
+}
+
+func (h *holdable) Dial(context.Context, int, []byte) (transport.Link, error) { return h, nil }
+func (h *holdable) Inline() int                                               { return len(h.payload) }
+
+func (h *holdable) Send(x *transport.Header, pieces [2][]byte) (bool, error) {
+	h.sent[x.Kind] = h.held
+	if x.Kind == transport.Credit { // which does not come back
+		h.mirror.sent++
+		return true, nil
+	}
+	return h.mirror.Send(x, pieces)
+}
+
+func (h *holdable) Next() (*transport.Header, error) {
+	if h.debt != nil {
+		h.debt.taken += window / 2
+		h.debt = nil
+	}
+	return h.mirror.Next()
+}
+
+func (h *holdable) Hold() {
+	if h.held {
+		panic("held twice")
+	}
+	h.held = true
+	h.holds++
+}
+
+func (h *holdable) Release() {
+	if !h.held {
+		panic("released twice")
+	}
+	h.held = false
+}
+
+// TestBriefCallsHold: a brief call holds its links as long as it runs, but not while it gives credit: a link
+// that fails then is closed, which takes what is held.
+func TestBriefCallsHold(t *testing.T) {
+	var r request
+	buf := []float32{1}
+	allReduce(&r, buf, buf, tensor.Sum)
+	h := &holdable{sent: map[transport.Kind]bool{}}
+	c, entry := known(t, h, &r)
+	brief := func() bool { return c.mayBeBrief(entry.brief) && c.runBrief(entry, &r, c.number(entry, &r)) }
+	if !brief() || h.holds != 1 || h.held || !h.sent[transport.Data] {
+		t.Errorf("held %d times, in the end %v, while sending %v", h.holds, h.held, h.sent)
+	}
+	if held, sent := h.sent[transport.Credit]; sent || held {
+		t.Fatal("there was credit to give before")
+	}
+	h.debt = entry.channels[0]
+	if !brief() || h.holds != 3 || h.held {
+		t.Errorf("with credit to give: held %d times, in the end %v", h.holds, h.held)
+	}
+	if held, sent := h.sent[transport.Credit]; !sent || held {
+		t.Errorf("credit: given %v, while the link is held %v", sent, held)
+	}
+	h.silent = true
+	if brief() || h.held {
+		t.Error("a call that waits is done, or holds its links")
 	}
 }
 

@@ -8,8 +8,8 @@ type Inliner interface {
 	// frame at once if it has counted those before.
 	Inline() int
 	// Hold takes the lock that each method of the link takes for as long as it runs, until Release. It
-	// is that of all links of the endpoint. Between the two only methods of these may be called, and not
-	// Close.
+	// is that of all links of the endpoint that are Inliners. Between the two only methods of links may be
+	// called, and Close of none.
 	Hold()
 	// Release gives back what Hold has taken.
 	Release()

@@ -43,10 +43,12 @@
 //
 // Who parks says so in the control page, looks once more, and then sleeps; who has written something looks
 // whether the other end has said so. One of the two sees the other if each has a memory barrier between
-// its write and its look. A barrier after each frame waits for the cache line, which is with the other end
-// as a rule; parking is rare and takes long anyway. So who parks has the system put a barrier into all
-// processes that have asked for that (membarrier(2), Linux 4.16: 3 to 8 us), and frames need none. When
-// a link is opened the ends tell each other whether they can; where one can't, there is one after each frame.
+// its write and its look. A barrier after each frame would wait for the cache line, which is with the other
+// end as a rule. So there is none: who parks sleeps half a millisecond at first, by when what was written
+// before is to be seen by far, looks again, and only then sleeps for good. A frame that nobody has seen
+// waits so long, if it came within the nanoseconds in which it can be missed. (membarrier(2) is for this, by
+// its MEMBARRIER_CMD_GLOBAL_EXPEDITED; on a virtual machine of two cores with Linux 6.18 one of a dozen runs of
+// a test saw a write that it had not made visible.)
 //
 // # Memory of Alloc
 //

@@ -72,7 +72,6 @@ func open(c transport.Config) (*endpoint, error) {
 	}); err != nil {
 		return nil, errors.Join(err, e.listener.Close())
 	}
-	go barriers() // which takes a while, and links will ask
 	e.parking = transport.NewParking(e)
 	e.links.Serve(e.listener, e.welcome)
 	e.log.Debug("shm: listening", "rank", c.Rank, "at", e.at.name)

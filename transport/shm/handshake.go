@@ -15,16 +15,14 @@ import (
 // After the hello the dialler sends one message of offerBytes, with the descriptor of the memory
 // beside it, and the acceptor answers with one byte when it has mapped that:
 //
-//	0  "TUTTISHM"   8  version of the layout (1)   9  1: it has barriers (1)   10  zero (2)
-//	12  bytes of a stream ring (4)
+//	0  "TUTTISHM"   8  version of the layout (1)   9  zero (3)   12  bytes of a stream ring (4)
 //
 // Numbers are in the order of the machine, which both ends run on.
 const (
 	offerMagic    = "TUTTISHM"
-	layoutVersion = 4
+	layoutVersion = 3
 	offerBytes    = 16
 	accepted      = 'y'
-	acceptedBare  = 'b' // and both have barriers
 )
 
 // offer makes the segment of a link and passes it to the other end.
@@ -36,17 +34,13 @@ func offer(c *net.UnixConn, stream int) (segment, error) {
 	b := make([]byte, offerBytes)
 	copy(b, offerMagic)
 	b[8] = layoutVersion
-	if barriers() {
-		b[9] = 1
-	}
 	binary.NativeEndian.PutUint32(b[12:], uint32(stream))
 	_, _, err = c.WriteMsgUnix(b, unix.UnixRights(fd), nil)
 	err = errors.Join(err, unix.Close(fd)) // the mapping and the message keep the memory
-	answer := make([]byte, 1)
 	if err == nil {
-		_, err = io.ReadFull(c, answer)
-		if err == nil && answer[0] != accepted && (answer[0] != acceptedBare || b[9] == 0) {
-			err = fmt.Errorf("%w: the answer is %#x", errSegment, answer[0])
+		_, err = io.ReadFull(c, b[:1])
+		if err == nil && b[0] != accepted {
+			err = fmt.Errorf("%w: the answer is %#x", errSegment, b[0])
 		}
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the other end could not map the memory of the link, see its log")
@@ -56,9 +50,7 @@ func offer(c *net.UnixConn, stream int) (segment, error) {
 		release(mem)
 		return segment{}, err
 	}
-	seg := view(mem, stream, 0)
-	seg.bare = answer[0] == acceptedBare
-	return seg, nil
+	return view(mem, stream, 0), nil
 }
 
 // accept takes the segment that the dialler offers.
@@ -75,16 +67,11 @@ func accept(c *net.UnixConn) (segment, error) {
 	if err = errors.Join(err, unix.Close(fd)); err != nil {
 		return segment{}, err
 	}
-	seg := view(mem, stream, 1)
-	answer := byte(accepted)
-	if seg.bare = b[9] != 0 && barriers(); seg.bare {
-		answer = acceptedBare
-	}
-	if _, err := c.Write([]byte{answer}); err != nil {
+	if _, err := c.Write([]byte{accepted}); err != nil {
 		release(mem)
 		return segment{}, err
 	}
-	return seg, nil
+	return view(mem, stream, 1), nil
 }
 
 // receiveOffer reads the message with exactly one descriptor.

@@ -117,7 +117,6 @@ type segment struct {
 	mem          []byte
 	mine, theirs *shared
 	out, in      half
-	bare         bool // both ends have barriers: see publish
 }
 
 // half is one direction.

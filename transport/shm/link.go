@@ -69,7 +69,7 @@ func (t *turn) give() {
 // newLink takes over fd and the segment.
 func newLink(fd int, seg segment, l link) *link {
 	l.fd, l.seg, l.pollAt = fd, seg, -1
-	b := bell{fd: fd, theirs: seg.theirs, bare: seg.bare}
+	b := bell{fd: fd, theirs: seg.theirs}
 	l.maps = &mappings{link: seg.mem}
 	l.in = receiver{way: seg.in, mine: seg.mine, bell: b, maxPayload: l.maxPayload}
 	l.in.far.mappings = l.maps

@@ -3,6 +3,7 @@
 package shm
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 // another driver as well.
 func (e *endpoint) Wait(deadline time.Time) { e.parking.Wait(deadline) }
 
-var _ transport.Parker = (*endpoint)(nil)
+var _ transport.Settler = (*endpoint)(nil)
 
 // Prepare tells the other ends that this one is parked, and then looks once more: see bell.publish.
 func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
@@ -25,7 +26,7 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 	}
 	first := len(fds)
 	fds, quiet := e.links.Wakeup.Prepare(fds)
-	fresh, bare := !quiet, false
+	fresh := !quiet
 	for _, l := range e.links.Known() {
 		l.pollAt = -1
 		if fresh = fresh || l.fresh(); fresh {
@@ -35,22 +36,20 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 			continue
 		}
 		l.announce()
-		bare = bare || l.seg.bare
 		l.pollAt = len(fds) - first
 		fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
 	}
-	if bare && !fresh {
-		fresh = !barrier() // without it a frame may be missed: look again, and park then
-	}
-	for _, l := range e.links.Known() {
-		fresh = fresh || l.fresh()
-	}
-	if fresh {
+	if fresh || e.fresh() {
 		e.resume(nil)
 		return fds[:first], false
 	}
 	return fds, true
 }
+
+// Settled looks again for what Prepare may have missed, see bell.publish.
+func (e *endpoint) Settled() bool { return e.fresh() }
+
+func (e *endpoint) fresh() bool { return slices.ContainsFunc(e.links.Known(), (*link).fresh) }
 
 // Resume ends what Prepare has begun.
 func (e *endpoint) Resume(fds []unix.PollFd) { e.resume(fds) }
