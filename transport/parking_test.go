@@ -49,49 +49,6 @@ func (f *fake) Resume(fds []unix.PollFd) {
 	f.prepared, f.heard = false, fds[0].Revents != 0
 }
 
-// late is an endpoint that finds, when it looks again, what it has missed.
-type late struct {
-	*fake
-	missed bool
-	looks  int
-}
-
-func (l *late) Settled() bool {
-	if !l.prepared {
-		l.t.Error("asked while it is not prepared")
-	}
-	l.looks++
-	return l.missed
-}
-
-// TestParkingLooksAgain: what Prepare has missed ends a Wait that nothing else would end; one that a descriptor
-// ends, or a deadline soon, needs no second look.
-func TestParkingLooksAgain(t *testing.T) {
-	first, second := &late{fake: newFake(t)}, &late{fake: newFake(t), missed: true}
-	p := NewParking(newFake(t), first, second)
-	p.Wait(time.Time{})
-	if first.looks != 1 || second.looks != 1 || first.prepared || second.prepared {
-		t.Errorf("%d and %d looks, prepared %v and %v", first.looks, second.looks, first.prepared, second.prepared)
-	}
-	p.Wait(time.Now())
-	if first.looks != 1 {
-		t.Error("it looks again before a deadline that has come")
-	}
-	second.missed = false
-	begin := time.Now()
-	p.Wait(begin.Add(2 * settling))
-	if first.looks != 2 || time.Since(begin) < 2*settling {
-		t.Errorf("%d looks, back after %v", first.looks, time.Since(begin))
-	}
-	if _, err := unix.Write(first.w, []byte{1}); err != nil {
-		t.Fatal(err)
-	}
-	p.Wait(time.Time{})
-	if first.looks != 2 || !first.heard {
-		t.Errorf("%d looks, heard %v", first.looks, first.heard)
-	}
-}
-
 // TestParkingWaitsForAll: whichever of the endpoints has something ends the Wait, and each gets its
 // own descriptors back.
 func TestParkingWaitsForAll(t *testing.T) {

@@ -3,7 +3,6 @@
 package shm
 
 import (
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,17 +15,9 @@ type bell struct {
 	theirs *shared
 }
 
-// publish writes what the other end may be parked for, behind all that was written before, and wakes it if
-// it is. Who parks says so and looks once more, so that one of the two sees the other. But the processor may
-// look here before others can see what was written: then both miss each other, and who parks finds what was
-// written when it looks again, see Settled. A write that nothing overtakes would wait for the cache line, which
-// the other end has as a rule, with each frame.
-func (b *bell) publish(at *atomic.Uint64, v uint64, why uint32) {
-	storeRelease(at, v)
-	b.ring(why)
-}
-
-// ring wakes the other end if it is parked for what was written just before.
+// ring is called after something was written that the other end may be parked for. The atomic
+// write before and the read here are in one order with those of its announce and second look: one
+// of the two ends sees the other.
 func (b *bell) ring(why uint32) {
 	if b.theirs.parked.Load()&why != 0 {
 		b.send()

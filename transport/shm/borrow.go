@@ -95,7 +95,8 @@ func (b *borrower) take(n int) {
 func (r *receiver) giveBack() {
 	r.far.lent, r.far.parts = false, [2][]byte{}
 	r.far.done++
-	r.bell.publish(&r.mine.refs, r.far.done, parkedForRoom)
+	r.mine.refs.Store(r.far.done)
+	r.bell.ring(parkedForRoom)
 }
 
 // forget unmaps memory that the other end has done with.

@@ -39,17 +39,6 @@
 // on two cores of a virtual machine, 3 ms each; now it is 0.3. Both ends count the positions themselves.
 // What an end has taken it says when that is a quarter of a ring, and when it has nothing more to do.
 //
-// # Waking
-//
-// Who parks says so in the control page, looks once more, and then sleeps; who has written something looks
-// whether the other end has said so. One of the two sees the other if each has a memory barrier between
-// its write and its look. A barrier after each frame would wait for the cache line, which is with the other
-// end as a rule. So there is none: who parks sleeps half a millisecond at first, by when what was written
-// before is to be seen by far, looks again, and only then sleeps for good. A frame that nobody has seen
-// waits so long, if it came within the nanoseconds in which it can be missed. (membarrier(2) is for this, by
-// its MEMBARRIER_CMD_GLOBAL_EXPEDITED; on a virtual machine of two cores with Linux 6.18 one of a dozen runs of
-// a test saw a write that it had not made visible.)
-//
 // # Memory of Alloc
 //
 // A payload of 32 KiB or more in memory of Alloc is not copied at all: Peek shows the other end's own

@@ -226,12 +226,13 @@ func (r *receiver) tell() {
 	}
 	if n != r.told {
 		r.told, r.toldSmall = n, r.smallAt
-		r.bell.publish(&r.mine.frames, n, parkedForRoom)
+		r.mine.frames.Store(n)
 	}
 	if r.at != r.toldAt {
 		r.toldAt = r.at
-		r.bell.publish(&r.mine.stream, r.at, parkedForRoom)
+		r.mine.stream.Store(r.at)
 	}
+	r.bell.ring(parkedForRoom)
 }
 
 // fresh tells whether there is something that next, or read and peek, have not been asked for.

@@ -109,7 +109,8 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 	}
 	at.seq, at.step, at.length, at.credit, at.checksum = h.Seq, h.Step, h.Length, h.Credit, h.Checksum
 	s.ends[s.taken%lines] = s.smallAt
-	s.bell.publish(&at.word, word, parkedForFrames)
+	at.word.Store(word)
+	s.bell.ring(parkedForFrames)
 	s.taken++
 	s.short = false
 	if s.busy {
@@ -212,12 +213,14 @@ func (s *sender) push() {
 			s.parts[i] = s.parts[i][n:]
 			s.filled += uint64(n)
 			if len(s.parts[0])+len(s.parts[1]) > 0 {
-				s.bell.publish(&s.mine.filled, s.filled, parkedForFrames)
+				s.mine.filled.Store(s.filled)
+				s.bell.ring(parkedForFrames)
 			}
 		}
 	}
 	s.filled = aligned(s.filled)
-	s.bell.publish(&s.mine.filled, s.filled, parkedForFrames)
+	s.mine.filled.Store(s.filled)
+	s.bell.ring(parkedForFrames)
 	s.parts = [2][]byte{} // lets go of the caller's memory
 	s.busy = false
 }

@@ -3,7 +3,6 @@
 package shm
 
 import (
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,9 +16,9 @@ import (
 // another driver as well.
 func (e *endpoint) Wait(deadline time.Time) { e.parking.Wait(deadline) }
 
-var _ transport.Settler = (*endpoint)(nil)
+var _ transport.Parker = (*endpoint)(nil)
 
-// Prepare tells the other ends that this one is parked, and then looks once more: see bell.publish.
+// Prepare tells the other ends that this one is parked, and then looks once more: see bell.ring.
 func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 	if !e.links.Hold() { // until Resume
 		return fds, false
@@ -39,17 +38,15 @@ func (e *endpoint) Prepare(fds []unix.PollFd) ([]unix.PollFd, bool) {
 		l.pollAt = len(fds) - first
 		fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
 	}
-	if fresh || e.fresh() {
+	for _, l := range e.links.Known() {
+		fresh = fresh || l.fresh()
+	}
+	if fresh {
 		e.resume(nil)
 		return fds[:first], false
 	}
 	return fds, true
 }
-
-// Settled looks again for what Prepare may have missed, see bell.publish.
-func (e *endpoint) Settled() bool { return e.fresh() }
-
-func (e *endpoint) fresh() bool { return slices.ContainsFunc(e.links.Known(), (*link).fresh) }
 
 // Resume ends what Prepare has begun.
 func (e *endpoint) Resume(fds []unix.PollFd) { e.resume(fds) }
