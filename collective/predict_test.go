@@ -158,7 +158,7 @@ func TestPredictStreams(t *testing.T) {
 	} {
 		hosts := make([]int, c.size)
 		p := planner{
-			size: c.size, hosts: hosts, chunkBytes: defaultChunkBytes,
+			size: c.size, hosts: hosts, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
 			speeds: assumed(c.driver, hosts, c.crowded),
 		}
 		r := &request{coll: schedule.Reduce, typ: tensor.F32, op: tensor.Sum, count: 256 << 10}
@@ -334,7 +334,7 @@ func TestCrowdedHosts(t *testing.T) {
 		{"zmq:ipc", 3, 4 << 20, true, "ring"},
 		{"shm", 4, 1 << 20, true, "direct"},
 		{"shm", 4, 1 << 20, false, "butterfly"},
-		{"shm", 8, 256 << 10, true, "butterfly"},
+		{"shm", 8, 256 << 10, true, "direct"},
 	} {
 		p := planner{
 			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
@@ -344,6 +344,38 @@ func TestCrowdedHosts(t *testing.T) {
 		got, err := p.choose(r.coll, p.choices(r, p.args(r)))
 		if err != nil || got.Algorithm.Name != c.want {
 			t.Errorf("%+v: %s, %v", c, got.Algorithm.Name, err)
+		}
+	}
+}
+
+// TestTurns: over shared memory ranks that take turns on cores wait seldom.
+func TestTurns(t *testing.T) {
+	for _, c := range []struct {
+		coll    schedule.Collective
+		size    int
+		count   int
+		crowded bool
+		want    string
+	}{
+		{schedule.ReduceScatter, 4, 1, false, "circulant"},
+		{schedule.ReduceScatter, 4, 1, true, "direct"},
+		{schedule.ReduceScatter, 8, 512, true, "direct"},
+		{schedule.Reduce, 4, 4 << 10, false, "reducescatter-gather"},
+		{schedule.Reduce, 4, 4 << 10, true, "binomial"},
+		{schedule.Reduce, 8, 4 << 10, true, "binomial"},
+		{schedule.AllReduce, 4, 1, false, "recursive-doubling"},
+		{schedule.AllReduce, 4, 1, true, "one-shot"},
+		{schedule.Barrier, 8, 0, false, "dissemination"},
+		{schedule.Barrier, 8, 0, true, "one-shot"},
+	} {
+		p := planner{
+			size: c.size, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{},
+			speeds: assumed("shm", make([]int, c.size), c.crowded),
+		}
+		r := &request{coll: c.coll, typ: tensor.F32, op: tensor.Sum, count: c.count}
+		all := p.choices(r, p.args(r))
+		if got := all[best(all)].Algorithm.Name; got != c.want {
+			t.Errorf("%+v: %s", c, got)
 		}
 	}
 }
