@@ -63,7 +63,7 @@ const (
 
 // crowdedTurn is how long it takes until a rank that shares its core has its turn: what each message takes that
 // waits for another one, besides. On two cores it is 4 to 9 us for 4 ranks and 15 to 40 for 8.
-const crowdedTurn = 8e-6
+const crowdedTurn = 16e-6
 
 // coreStream is Model.Stream of a host: a byte then takes twice as long. On 16 cores of a Xeon
 // chains of 4 and 8 ranks take 1.3 to 2.5 times as long as trees or scattering for 1 and 16 MiB, broadcast or

@@ -380,6 +380,25 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// TestEasiest: of choices nearly as quick as the quickest one, ranks that take turns make that which waits
+// least.
+func TestEasiest(t *testing.T) {
+	choice := func(seconds, latency float64, refused error) Choice {
+		c := Choice{Algorithm: schedule.Algorithms(schedule.AllGather)[0], Refused: refused}
+		c.Seconds, c.Latency = seconds, latency
+		return c
+	}
+	all := []Choice{
+		choice(100, 50, nil), choice(109, 30, nil), choice(108, 20, nil), choice(101, 10, errOrder), choice(111, 1, nil),
+	}
+	for crowded, want := range map[bool]int{false: 0, true: 2} {
+		p := planner{assumed: assumed("shm", make([]int, 4), crowded)}
+		if got := p.easiest(all, best(all)); got != want {
+			t.Errorf("crowded %v: choice %d, want %d", crowded, got, want)
+		}
+	}
+}
+
 func TestChunkByDefault(t *testing.T) {
 	for _, c := range []struct {
 		asked   int
