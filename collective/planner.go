@@ -240,7 +240,7 @@ type Choice struct {
 func (p *planner) choices(r *request, a schedule.Args) []Choice {
 	all := p.candidates(&p.speeds, r, a)
 	if p.steady && p.force[r.coll] == "" && r.ordered() && !p.oneOrder(r) {
-		keepOrder(all, p.candidates(&p.assumed, r, a))
+		p.keepOrder(all, p.candidates(&p.assumed, r, a))
 	}
 	return all
 }
@@ -274,10 +274,10 @@ func (p *planner) candidates(s *speeds, r *request, a schedule.Args) []Choice {
 
 var errOrder = errors.New("other bits than without measuring: " + TuneOn + " allows it")
 
-// keepOrder refuses what would combine in another order than the best of the same algorithms by
+// keepOrder refuses what would combine in another order than what is chosen of the same algorithms by
 // what is assumed. All canonical ones combine in the same order.
-func keepOrder(measured, assumed []Choice) {
-	b := best(assumed)
+func (p *planner) keepOrder(measured, assumed []Choice) {
+	b := p.pick(assumed)
 	for i := range measured {
 		c := &measured[i]
 		same := b >= 0 && c.Algorithm.Canonical && assumed[b].Algorithm.Canonical
@@ -349,6 +349,15 @@ func best(all []Choice) int {
 	return b
 }
 
+// pick returns the choice to be taken, -1 when none can be used.
+func (p *planner) pick(all []Choice) int {
+	b := best(all)
+	if b >= 0 {
+		b = p.easiest(all, b)
+	}
+	return b
+}
+
 // easiest returns the choice to be taken for the fastest one, which is b: that itself, as a rule. Where ranks
 // share memory and cores it is, of those predicted to take nearly as long, the one that waits least for turns:
 // these vary most. Among 8 ranks on two cores all-gathers of 1 MiB are then twice as fast, and broadcasts of
@@ -383,8 +392,8 @@ func (c *Choice) easier(d *Choice) bool {
 func (p *planner) choose(coll schedule.Collective, all []Choice) (Choice, error) {
 	forced := p.force[coll]
 	if forced == "" {
-		if b := best(all); b >= 0 {
-			return all[p.easiest(all, b)], nil
+		if b := p.pick(all); b >= 0 {
+			return all[b], nil
 		}
 	}
 	for _, c := range all {

@@ -299,6 +299,30 @@ func TestSteadyOfTwoRanks(t *testing.T) {
 	}
 }
 
+// TestSteadyKeepsBits: what is chosen by measured speeds combines in the order of what is chosen without.
+func TestSteadyKeepsBits(t *testing.T) {
+	for _, crowded := range []bool{false, true} {
+		for size := 3; size <= 12; size++ {
+			for bytes := 4; bytes <= 64<<20; bytes *= 2 {
+				for _, coll := range []schedule.Collective{schedule.AllReduce, schedule.Reduce, schedule.ReduceScatter} {
+					p := plannerInTurns("shm", size, true)
+					p.assumed = assumed("shm", make([]int, size), crowded)
+					r := &request{coll: coll, typ: tensor.F32, op: tensor.Sum, count: bytes / 4}
+					measured := p.choices(r, p.args(r))
+					got := measured[p.pick(measured)].Algorithm
+					p.speeds, p.steady = p.assumed, false
+					all := p.choices(r, p.args(r))
+					want := all[p.pick(all)].Algorithm
+					if got != want && (!got.Canonical || !want.Canonical) {
+						t.Errorf("%s of %d bytes, %d ranks, crowded %v: %s, and without measuring %s", coll, bytes, size,
+							crowded, got.Name, want.Name)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestCrowdedHosts: where ranks outnumber cores, long vectors go by the ring over sockets, and directly
 // through shared memory, without any measurement, and so in every run.
 func TestCrowdedHosts(t *testing.T) {
