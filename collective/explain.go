@@ -93,6 +93,9 @@ func (x *Explanation) reason() string {
 		return "it is forced"
 	case other == nil:
 		return "no other can be used"
+	case best.Seconds > other.Seconds*(1+tie) && best.Path >= lessWork*other.Path: // see easiest
+		return fmt.Sprintf("%s should take about as long, but waits for messages for %s, not %s",
+			other.Algorithm.Name, lasting(other.Latency), lasting(best.Latency))
 	case best.Seconds > other.Seconds*(1+tie):
 		return fmt.Sprintf("%s should take about as long, but keeps the busiest rank for %s, not %s",
 			other.Algorithm.Name, lasting(other.Path), lasting(best.Path))

@@ -421,6 +421,15 @@ func TestEasiest(t *testing.T) {
 			t.Errorf("crowded %v: choice %d, want %d", crowded, got, want)
 		}
 	}
+	waits := func(name string, seconds, latency float64) Choice {
+		c := choice(seconds, latency, nil)
+		c.Algorithm, c.Path = &schedule.Algorithm{Name: name}, seconds-latency
+		return c
+	}
+	x := Explanation{Chosen: "few", Choices: []Choice{waits("many", 100e-6, 50e-6), waits("few", 105e-6, 20e-6)}}
+	if got, want := x.reason(), "many should take about as long, but waits for messages for 50µs, not 20µs"; got != want {
+		t.Errorf("it says %q, want %q", got, want)
+	}
 }
 
 func TestChunkByDefault(t *testing.T) {
