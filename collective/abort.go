@@ -26,8 +26,8 @@ type record struct {
 	witness    int // who saw it, or the second of the two
 	time       time.Time
 	seqA, seqB uint64
-	callA      [transport.FingerprintBytes]byte
-	callB      [transport.FingerprintBytes]byte
+	callA      transport.Fingerprint
+	callB      transport.Fingerprint
 	host       string // of the culprit
 	link       string
 	text       string
@@ -191,7 +191,7 @@ func (e *engine) cancelled(c *call, cause error) {
 	comm := c.comm
 	if comm.failed == nil {
 		ce := &CancelledError{
-			Rank: comm.rank, Call: describe(c.seq, c.entry.fingerprint),
+			Rank: comm.rank, Call: describe(c.seq, *c.entry.fingerprint),
 			After: c.lasted(), Waiting: c.waiting(), Err: cause,
 		}
 		comm.local = ce
@@ -223,8 +223,8 @@ func (c *call) waiting() (w []string) {
 
 // mismatch ends a communicator because this rank's call seq and a peer's differ.
 func (e *engine) mismatch(
-	c *Comm, seq uint64, fp [transport.FingerprintBytes]byte,
-	p *peer, theirSeq uint64, theirs [transport.FingerprintBytes]byte,
+	c *Comm, seq uint64, fp transport.Fingerprint,
+	p *peer, theirSeq uint64, theirs transport.Fingerprint,
 ) {
 	r := &record{
 		cause: causeMismatch, culprit: c.rank, witness: c.rankOf(p), seqA: seq, callA: fp,
@@ -351,7 +351,7 @@ func (e *engine) unreachable(c *Comm, p *peer) {
 		r.link = p.out.String()
 	}
 	if call := e.currentCall(c); call != nil {
-		r.seqA, r.callA = call.seq, call.entry.fingerprint
+		r.seqA, r.callA = call.seq, *call.entry.fingerprint
 	}
 	if c.gone(r.culprit) {
 		r.cause, r.text = causeAborted, "it closed its communicator"

@@ -226,7 +226,7 @@ func Send[T tensor.Element](ctx context.Context, c *Comm, buf []T, dst int) erro
 
 func send[T tensor.Element](r *request, buf []T, dst int) {
 	r.coll, r.typ, r.root, r.count = schedule.SendRecv, tensor.TypeOf[T](), dst, len(buf)
-	r.in, r.sending = tensor.Bytes(buf), true
+	r.buf[schedule.In], r.sending = tensor.Bytes(buf), true
 }
 
 // Recv receives into buf what rank src has sent with Send.
@@ -238,7 +238,7 @@ func Recv[T tensor.Element](ctx context.Context, c *Comm, buf []T, src int) erro
 
 func recv[T tensor.Element](r *request, buf []T, src int) {
 	r.coll, r.typ, r.root, r.count = schedule.SendRecv, tensor.TypeOf[T](), src, len(buf)
-	r.out = tensor.Bytes(buf)
+	r.buf[schedule.Out] = tensor.Bytes(buf)
 }
 
 // blocks checks the counts of a v-variant, if it is one, against the length of this rank's own

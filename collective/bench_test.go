@@ -9,6 +9,7 @@ import (
 	"github.com/tutti-ml/tutti/rendezvous"
 	"github.com/tutti-ml/tutti/tensor"
 	"github.com/tutti-ml/tutti/transport"
+	"github.com/tutti-ml/tutti/transport/shm"
 )
 
 // mirror is a peer that does what this rank does, at once: every frame comes back as its own. What
@@ -96,4 +97,33 @@ func BenchmarkCall(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkEnds is a broadcast of a few bytes by shared memory that one goroutine makes for both of its
+// ranks, one after the other: what it costs the two without waiting, and without another processor.
+func BenchmarkEnds(b *testing.B) {
+	if !hasDriver("shm") {
+		b.Skip("no shared memory")
+	}
+	comms, err := Local(b.Context(), 2, WithDriver(shm.New()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := closeAll(comms); err != nil {
+			b.Error(err)
+		}
+	}()
+	ctx, buf := b.Context(), [2][]float32{make([]float32, 1), make([]float32, 1)}
+	both := func() {
+		for r, c := range comms {
+			if err := Broadcast(ctx, c, buf[r], 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	both() // opens the link
+	for b.Loop() {
+		both()
+	}
 }

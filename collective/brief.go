@@ -176,15 +176,16 @@ func (b *brief) release() {
 
 func (c *Comm) runBriefOps(entry *planned, r *request, seq uint64) bool {
 	e, b := c.e, entry.brief
-	m := briefMemory{schedule.In: r.in, schedule.Out: r.out, schedule.Scratch: b.scratch}
+	r.buf[schedule.Scratch] = b.scratch
+	m := (*briefMemory)(&r.buf)
 	for b.at = range b.ops {
 		o := &b.ops[b.at]
 		done := true
 		switch o.kind {
 		case schedule.Send:
-			done = e.sendBrief(entry, o, seq, &m)
+			done = e.sendBrief(entry, o, seq, m)
 		case schedule.Recv, schedule.RecvReduce:
-			done = e.receiveBrief(entry, o, r, seq, &m)
+			done = e.receiveBrief(entry, o, r, seq, m)
 		case schedule.Copy:
 			m.copy(&o.first)
 			for i := range o.more {
@@ -252,11 +253,11 @@ func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, m *briefMemor
 		!ch.room(n+transport.HeaderBytes) {
 		return false
 	}
-	e.data(ch, entry, seq, o.frame, n)
-	payload := [2][]byte{m.part(o.first.a, o.first.size)}
+	payload := [2][]byte{m.part(o.first.a, o.first.size)} // first: see data
 	if len(o.more) > 0 {
 		payload[1] = m.part(o.more[0].a, o.more[0].size)
 	}
+	e.data(ch, entry, seq, o.frame, n)
 	ok, err := ln.out.Send(&e.header, payload)
 	if err != nil || !ok {
 		return false // an error stays: it comes again when the frame is offered again
@@ -300,7 +301,7 @@ func (e *engine) awaitBrief(entry *planned, o *briefOp, seq uint64) bool {
 		h, err = l.Next()
 	}
 	if h.Kind == transport.Data && h.Seq == seq && h.Step == o.frame && int(h.Length) == o.size &&
-		idOf(h) == ch.id && h.Epoch == ch.comm.epoch && h.Fingerprint == entry.fingerprint &&
+		idOf(h) == ch.id && h.Epoch == ch.comm.epoch && h.Fingerprint.Equal(entry.fingerprint) &&
 		h.Flags&transport.Checksummed == 0 && ch.ack(h.Credit) {
 		return true
 	}

@@ -147,7 +147,7 @@ func TestBriefDoesTheSame(t *testing.T) {
 				}
 				r := request{
 					coll: schedule.AllGather, typ: tensor.F32, op: tensor.Avg, count: elems,
-					in: tensor.Bytes(in), out: tensor.Bytes(out[rank]),
+					buf: [schedule.Buffers][]byte{schedule.In: tensor.Bytes(in), schedule.Out: tensor.Bytes(out[rank])},
 				}
 				entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, 64, 0)}
 				entry.key.coll = r.coll

@@ -84,7 +84,8 @@ func (cl *callLink) needs() bool {
 // reset makes the call ready to run its plan, from the start.
 func (c *call) reset(r *request) {
 	c.typ, c.op = r.typ, r.op
-	c.buf[schedule.In], c.buf[schedule.Out], c.buf[schedule.Scratch] = r.in, r.out, c.scratch.mem
+	c.buf = r.buf
+	c.buf[schedule.Scratch] = c.scratch.mem
 	copy(c.pending, c.plan.Indegree)
 	c.remaining = len(c.plan.Ops)
 	c.ready = append(c.ready[:0], c.plan.Local...)

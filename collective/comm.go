@@ -40,8 +40,7 @@ const historyLen = 256
 // past is a call made.
 type past struct {
 	seq         uint64
-	made        bool
-	fingerprint [transport.FingerprintBytes]byte
+	fingerprint *transport.Fingerprint // nil: none has been made
 }
 
 // Rank is this process's rank in the communicator, from 0 to Size-1.
@@ -76,9 +75,12 @@ func (c *Comm) host(rank int) string {
 func (c *Comm) gone(rank int) bool { return c.left[rank] }
 
 // made returns the fingerprint of this rank's call seq, if it is one of the latest.
-func (c *Comm) made(seq uint64) (fp [transport.FingerprintBytes]byte, ok bool) {
+func (c *Comm) made(seq uint64) (fp transport.Fingerprint, ok bool) {
 	p := &c.history[seq%historyLen]
-	return p.fingerprint, p.made && p.seq == seq
+	if p.fingerprint == nil || p.seq != seq {
+		return fp, false
+	}
+	return *p.fingerprint, true
 }
 
 // run makes a call and waits for it.
@@ -167,7 +169,7 @@ func (c *Comm) number(entry *planned, r *request) (seq uint64) {
 	seq = c.seq
 	c.seq++
 	made := &c.history[seq%historyLen]
-	made.seq, made.made, made.fingerprint = seq, true, entry.fingerprint
+	made.seq, made.fingerprint = seq, entry.fingerprint
 	return seq
 }
 
@@ -308,7 +310,7 @@ func (c *Comm) quits(in *call, text string, err error) *record {
 		cause: causeAborted, culprit: c.rank, witness: c.rank, host: c.e.host, text: text, err: err,
 	}
 	if in != nil {
-		r.seqA, r.callA = in.seq, in.entry.fingerprint
+		r.seqA, r.callA = in.seq, *in.entry.fingerprint
 	}
 	return r
 }

@@ -43,7 +43,7 @@ func (e *engine) expect(cl *callLink, l *inLink) {
 		h := &e.header
 		*h = transport.Header{
 			Kind: transport.Data, Flags: flagsOf(ch), Epoch: ch.comm.epoch, Comm: ch.id.comm, Seq: c.seq,
-			Step: uint32(cl.askAt), Length: uint32(n), Fingerprint: c.entry.fingerprint,
+			Step: uint32(cl.askAt), Length: uint32(n), Fingerprint: *c.entry.fingerprint,
 		}
 		if l.expecter.Expect(h, c.part(&o.Dst, 0, n)) {
 			l.expected = true

@@ -28,9 +28,8 @@ type Call struct {
 
 // Layout of a fingerprint, little-endian: collective 1, type 1 (its upper half the type on the wire),
 // op 1, algorithm 1 (its place in the registry + 1), root 4, count 8, chunk 4, detail 4.
-func (r *request) fingerprint(
-	algorithm, chunk int, wire tensor.Type,
-) (f [transport.FingerprintBytes]byte) {
+func (r *request) fingerprint(algorithm, chunk int, wire tensor.Type) *transport.Fingerprint {
+	f := new(transport.Fingerprint)
 	le := binary.LittleEndian
 	f[0], f[1], f[2], f[3] = byte(r.coll), byte(r.typ|wire<<4), r.op.Code(), byte(algorithm+1)
 	root := -1
@@ -59,7 +58,7 @@ func hashCounts(counts []int) uint32 {
 }
 
 // describe reads a fingerprint. It comes from the wire: nothing in it may be trusted.
-func describe(seq uint64, f [transport.FingerprintBytes]byte) Call {
+func describe(seq uint64, f transport.Fingerprint) Call {
 	le := binary.LittleEndian
 	c := Call{
 		Seq: seq, Collective: schedule.Collective(f[0]), Type: tensor.Type(f[1] & 15),

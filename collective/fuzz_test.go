@@ -48,7 +48,7 @@ func FuzzDescribe(f *testing.F) {
 	fp := r.fingerprint(1, 4096, 0)
 	f.Add(uint64(7), fp[:], fp[:])
 	f.Fuzz(func(t *testing.T, seq uint64, a, b []byte) {
-		var x, y [transport.FingerprintBytes]byte
+		var x, y transport.Fingerprint
 		copy(x[:], a)
 		copy(y[:], b)
 		c, d := describe(seq, x), describe(seq, y)
@@ -173,7 +173,7 @@ func fuzzCall(ctx context.Context, c *Comm, which int) error {
 func fuzzFrame(c *Comm, s *fakeEndpoint, peer int) (transport.Header, []byte) {
 	h := transport.Header{Kind: transport.Data}
 	if call := c.e.currentCall(c); call != nil {
-		h.Seq, h.Fingerprint = call.seq, call.entry.fingerprint
+		h.Seq, h.Fingerprint = call.seq, *call.entry.fingerprint
 		for i := range call.links {
 			cl := &call.links[i]
 			if cl.peer.rank == peer && cl.recvAt < len(cl.link.Recvs) {

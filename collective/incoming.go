@@ -164,19 +164,19 @@ func (e *engine) expecting(ch *channel, p *peer, h *transport.Header) *callLink 
 		return nil
 	}
 	c := cl.call
-	if h.Seq != c.seq || h.Fingerprint != c.entry.fingerprint {
+	if h.Seq != c.seq || h.Fingerprint != *c.entry.fingerprint {
 		if !ch.id.p2p {
 			e.compare(ch.comm, p, h)
 		}
 		if ch.comm.failed == nil {
-			e.mismatch(ch.comm, c.seq, c.entry.fingerprint, p, h.Seq, h.Fingerprint)
+			e.mismatch(ch.comm, c.seq, *c.entry.fingerprint, p, h.Seq, h.Fingerprint)
 		}
 		return nil
 	}
 	o := &c.plan.Ops[cl.link.Recvs[cl.recvAt]]
 	if int(h.Step) != cl.recvAt || int(h.Length) != c.carried(o.Dst.Len()) {
 		if c.entry.counts != nil && c.entry.key.coll == schedule.AllToAll {
-			e.mismatch(ch.comm, c.seq, c.entry.fingerprint, p, h.Seq, h.Fingerprint)
+			e.mismatch(ch.comm, c.seq, *c.entry.fingerprint, p, h.Seq, h.Fingerprint)
 			return nil
 		}
 		e.protocol(ch.comm, p, "frame %d of %d bytes in %s, want frame %d of %d bytes",

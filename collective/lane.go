@@ -174,7 +174,7 @@ func (e *engine) data(ch *channel, entry *planned, seq uint64, frame, length uin
 	h.Kind, h.Flags, h.Checksum = transport.Data, flagsOf(ch), 0
 	h.Epoch, h.Comm, h.Seq = ch.comm.epoch, ch.id.comm, seq
 	h.Step, h.Length, h.Credit = frame, length, ch.taken
-	h.Fingerprint = entry.fingerprint
+	h.Fingerprint = *entry.fingerprint
 }
 
 // reap notes which lends have ended.

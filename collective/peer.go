@@ -124,7 +124,7 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 	c := cl.call
 	if flags&transport.Checksummed != 0 && cl.crc != checksum {
 		e.protocol(c.comm, cl.peer, "checksum of frame %d of %s is %#x, want %#x",
-			cl.recvAt, describe(c.seq, c.entry.fingerprint), cl.crc, checksum)
+			cl.recvAt, describe(c.seq, *c.entry.fingerprint), cl.crc, checksum)
 		return
 	}
 	i := cl.link.Recvs[cl.recvAt]

@@ -33,13 +33,13 @@ type planned struct {
 	algorithm   *schedule.Algorithm
 	wire        tensor.Type // of the elements of messages, zero: as in memory
 	plan        *schedule.Plan
-	fingerprint [transport.FingerprintBytes]byte
-	channels    []*channel // of each of the plan's links, in order
-	connected   bool       // all links that this rank must dial are open
-	brief       *brief     // set when connected, nil where the plan has no brief form
-	idle        []*call    // finished calls, to be used again
-	used        uint64     // when it was last used, in calls of the communicator
-	forgotten   bool       // it is not in the cache any more
+	fingerprint *transport.Fingerprint // on its own: the history of calls keeps it longer than the plan
+	channels    []*channel             // of each of the plan's links, in order
+	connected   bool                   // all links that this rank must dial are open
+	brief       *brief                 // set when connected, nil where the plan has no brief form
+	idle        []*call                // finished calls, to be used again
+	used        uint64                 // when it was last used, in calls of the communicator
+	forgotten   bool                   // it is not in the cache any more
 }
 
 // maxPlans bounds the plans that a communicator keeps.
@@ -84,6 +84,9 @@ func (p *planner) key(r *request) planKey {
 
 // sameCounts compares a cached plan's uneven counts with the call's.
 func (e *planned) sameCounts(r *request) bool {
+	if r.counts == nil && r.sendCounts == nil && r.recvCounts == nil {
+		return len(e.counts) == 0
+	}
 	i := 0
 	for _, l := range [...][]int{r.counts, r.sendCounts, r.recvCounts} {
 		for _, c := range l {

@@ -8,14 +8,14 @@ import (
 	"github.com/tutti-ml/tutti/tensor"
 )
 
-// request is one call as the caller made it. It is passed by value, so that a call allocates
+// request is one call as the caller made it. It stays on the caller's stack, so that a call allocates
 // nothing.
 type request struct {
 	coll    schedule.Collective
 	typ     tensor.Type
-	op      tensor.Op // zero when the collective does not reduce
-	root    int       // the peer's rank for SendRecv
-	in, out []byte
+	op      tensor.Op                // zero when the collective does not reduce
+	root    int                      // the peer's rank for SendRecv
+	buf     [schedule.Buffers][]byte // the caller's; where a plan has scratch memory, a call puts it here
 	inPlace bool
 	sending bool // SendRecv: this rank is the sender
 	count   int  // elements: of the vector, or of each rank's block
@@ -38,7 +38,7 @@ func (r *request) fail(remedy, format string, args ...any) {
 // rank's smaller one may lie over, is that smaller one. Any other overlap is refused.
 func place[T tensor.Element](r *request, in, out, small, own []T) {
 	r.typ = tensor.TypeOf[T]()
-	r.in, r.out = tensor.Bytes(in), tensor.Bytes(out)
+	r.buf[schedule.In], r.buf[schedule.Out] = tensor.Bytes(in), tensor.Bytes(out)
 	if len(in) == 0 || len(out) == 0 {
 		r.inPlace = len(small) > 0 && len(own) > 0 && &small[0] == &own[0]
 		return
@@ -47,7 +47,7 @@ func place[T tensor.Element](r *request, in, out, small, own []T) {
 		r.inPlace = true
 		return
 	}
-	if overlap(r.in, r.out) {
+	if overlap(r.buf[schedule.In], r.buf[schedule.Out]) {
 		r.fail("pass separate buffers, or lay one exactly over its own part of the other",
 			"the buffers overlap in part")
 	}

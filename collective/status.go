@@ -53,7 +53,7 @@ func (e *engine) patient() {
 			}
 			e.tell(cl.peer, transport.Header{
 				Kind: transport.Status, Comm: c.comm.id, Epoch: c.comm.epoch, Seq: c.seq,
-				Fingerprint: c.entry.fingerprint,
+				Fingerprint: *c.entry.fingerprint,
 			}, nil)
 			if c.done {
 				i = -1
@@ -175,7 +175,7 @@ func (e *engine) control(p *peer, h *transport.Header, payload []byte) {
 			if i < len(e.active) && e.active[i].comm == c && e.active[i].needsPeer(p) {
 				e.fail(c, &record{
 					cause: causeAborted, culprit: rank, witness: c.rank, seqA: e.active[i].seq,
-					callA: e.active[i].entry.fingerprint, host: p.host, text: "it closed its communicator",
+					callA: *e.active[i].entry.fingerprint, host: p.host, text: "it closed its communicator",
 				})
 			}
 		}

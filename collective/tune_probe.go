@@ -239,8 +239,8 @@ func (t *tuner) exchange(
 	}
 	r := request{
 		coll: schedule.AllGather, typ: tensor.F32, op: tensor.Sum, count: size.bytes / 4,
-		in: t.memory[0][:size.bytes], out: t.memory[1][:size.bytes],
 	}
+	r.buf[schedule.In], r.buf[schedule.Out] = t.memory[0][:size.bytes], t.memory[1][:size.bytes]
 	if size.what == reductions {
 		r.coll = schedule.ReduceScatter
 	}
@@ -250,7 +250,8 @@ func (t *tuner) exchange(
 		program = relayProgram(t.c.rank, t.c.size, k.ring, r.count)
 	case several, severalLong:
 		program = severalProgram(t.c.rank, t.c.size, k.ring, r.count, hops)
-		r.in, r.out = t.memory[0][:size.bytes*probeSeveral], t.memory[1][:size.bytes*probeSeveral]
+		all := size.bytes * probeSeveral
+		r.buf[schedule.In], r.buf[schedule.Out] = t.memory[0][:all], t.memory[1][:all]
 	}
 	plan, err := schedule.Lower(program, r.typ.Size(), chunk)
 	if err != nil {

@@ -183,7 +183,7 @@ func TestExchange(t *testing.T) {
 				in, out := []int64{1, int64(c.rank)}, []int64{100, 1000}
 				r := request{
 					coll: coll, typ: tensor.I64, op: tensor.Sum, count: 2,
-					in: tensor.Bytes(in), out: tensor.Bytes(out),
+					buf: [schedule.Buffers][]byte{schedule.In: tensor.Bytes(in), schedule.Out: tensor.Bytes(out)},
 				}
 				entry := &planned{plan: plan, fingerprint: r.fingerprint(-1, 64, 0)}
 				entry.key.coll = coll

@@ -33,6 +33,16 @@ func ExampleHeader_Decode() {
 	// bad frame: magic is 542393671 (0x20544547), want "TUTI"
 }
 
+func ExampleFingerprint_Equal() {
+	a, b := transport.Fingerprint{1, 2}, transport.Fingerprint{1, 2}
+	fmt.Println(a.Equal(&b))
+	b[transport.FingerprintBytes-1]++
+	fmt.Println(a.Equal(&b))
+	// Output:
+	// true
+	// false
+}
+
 func ExampleKind_String() {
 	fmt.Println(transport.Abort)
 	// Output: abort

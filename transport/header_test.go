@@ -214,3 +214,16 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+func TestFingerprintEqual(t *testing.T) {
+	a := Fingerprint{5: 1}
+	for i := range a {
+		b := a
+		if !a.Equal(&b) {
+			t.Fatal("a copy differs")
+		}
+		if b[i]++; a.Equal(&b) {
+			t.Errorf("a difference in byte %d is not seen", i)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func (l *link) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 		l.turn.give()
 		return false, l.outErr
 	}
-	taken := l.send(h, pieces)
+	taken := l.send(h, &pieces)
 	err := l.checkOut()
 	l.turn.give()
 	return taken, err
@@ -197,7 +197,12 @@ func (l *link) cut() error {
 // Read moves payload of the head frame into dst.
 func (l *link) Read(dst []byte) (int, error) {
 	l.turn.take()
-	defer l.turn.give()
+	n, err := l.readHead(dst)
+	l.turn.give()
+	return n, err
+}
+
+func (l *link) readHead(dst []byte) (int, error) {
 	if l.shown {
 		l.returned()
 	}
@@ -214,7 +219,12 @@ func (l *link) Read(dst []byte) (int, error) {
 // Peek shows payload of the head frame.
 func (l *link) Peek() ([]byte, error) {
 	l.turn.take()
-	defer l.turn.give()
+	b, err := l.peekHead()
+	l.turn.give()
+	return b, err
+}
+
+func (l *link) peekHead() ([]byte, error) {
 	if l.shown {
 		l.returned()
 	}

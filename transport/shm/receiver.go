@@ -27,12 +27,11 @@ type receiver struct {
 	// What the other end knows: frames taken, and up to where the rings are.
 	told, toldSmall, toldAt uint64
 
-	head  transport.Header
-	last  identity
-	has   bool   // head is of a frame that next has not gone beyond
-	left  int    // bytes of its payload that are not taken
-	body  []byte // these, when the payload came with the header; nil when it is in the stream
-	small bool   // body is in the small ring
+	head  transport.Header // whose epoch, communicator and fingerprint stay those of the last full line
+	has   bool             // head is of a frame that next has not gone beyond
+	left  int              // bytes of its payload that are not taken
+	body  []byte           // these, when the payload came with the header; nil when it is in the stream
+	small bool             // body is in the small ring
 	far   borrower
 
 	err      error
@@ -86,11 +85,10 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 		return nil, r.fail(err)
 	}
 	if form&formSame == 0 {
-		r.last.epoch = binary.NativeEndian.Uint32(r.rest[0:])
-		r.last.comm = binary.NativeEndian.Uint32(r.rest[4:])
-		copy(r.last.fingerprint[:], r.rest[8:])
+		h.Epoch = binary.NativeEndian.Uint32(r.rest[0:])
+		h.Comm = binary.NativeEndian.Uint32(r.rest[4:])
+		copy(h.Fingerprint[:], r.rest[8:])
 	}
-	h.Epoch, h.Comm, h.Fingerprint = r.last.epoch, r.last.comm, r.last.fingerprint
 	if form&formAnew != 0 && (form&formLent != 0 || h.Length <= inlineBytes) {
 		return nil, r.fail(&transport.FrameError{
 			Field: "form", Got: uint64(form), Want: "one of a payload that goes through the stream",

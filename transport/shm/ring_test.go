@@ -18,7 +18,7 @@ import (
 func TestSmallFramesArriveAsOneLine(t *testing.T) {
 	p := newPair(t, 1<<20)
 	a, b := p.ends[0], p.ends[1]
-	h := transport.Header{Comm: 3, Epoch: 2, Fingerprint: [transport.FingerprintBytes]byte{1, 2, 3}}
+	h := transport.Header{Comm: 3, Epoch: 2, Fingerprint: transport.Fingerprint{1, 2, 3}}
 	payload := []byte("sixteen bytes of")
 	for i := range uint64(3 * lines) {
 		h.Seq = i

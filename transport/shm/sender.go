@@ -53,15 +53,21 @@ type sender struct {
 // identity is the part of a header that rarely changes on a link.
 type identity struct {
 	epoch, comm uint32
-	fingerprint [transport.FingerprintBytes]byte
+	fingerprint transport.Fingerprint
 }
 
 func identityOf(h *transport.Header) identity {
 	return identity{epoch: h.Epoch, comm: h.Comm, fingerprint: h.Fingerprint}
 }
 
+// of reports whether it is that of a header, which is not copied to compare it: what was written in small
+// parts a moment ago is slow to read in large ones.
+func (i *identity) of(h *transport.Header) bool {
+	return i.epoch == h.Epoch && i.comm == h.Comm && i.fingerprint.Equal(&h.Fingerprint)
+}
+
 // send takes a frame, false when there is no room for it or an earlier one is unfinished.
-func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
+func (l *link) send(h *transport.Header, pieces *[2][]byte) bool {
 	s := &l.out
 	if s.busy {
 		s.push()
@@ -74,8 +80,7 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 		return false
 	}
 	length := int(h.Length)
-	id := identityOf(h)
-	same := id == s.last
+	same := s.last.of(h)
 	at := &s.lines[s.taken%lines]
 	prefetchWrite(unsafe.Pointer(&s.lines[(s.taken+linesAhead)%lines]))
 	word := uint64(stampOf(s.taken)) | uint64(h.Kind)<<40 | uint64(h.Flags)<<48
@@ -88,10 +93,10 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 			s.short = true
 			return false
 		}
-	case length > 0 && l.lend(length, pieces):
+	case length > 0 && l.lend(length, *pieces):
 		word |= formLent << 32
 	case length > 0:
-		s.parts, s.busy, s.owned = pieces, true, false
+		s.parts, s.busy, s.owned = *pieces, true, false
 		if s.rewind() {
 			word |= formAnew << 32
 		}
@@ -105,7 +110,7 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 		binary.NativeEndian.PutUint32(at.rest[0:], h.Epoch)
 		binary.NativeEndian.PutUint32(at.rest[4:], h.Comm)
 		copy(at.rest[8:], h.Fingerprint[:])
-		s.last = id
+		s.last = identityOf(h)
 	}
 	at.seq, at.step, at.length, at.credit, at.checksum = h.Seq, h.Step, h.Length, h.Credit, h.Checksum
 	s.ends[s.taken%lines] = s.smallAt
@@ -120,7 +125,7 @@ func (l *link) send(h *transport.Header, pieces [2][]byte) bool {
 }
 
 // putSmall copies a payload to the small ring, false when there is no room.
-func (s *sender) putSmall(length int, pieces [2][]byte) bool {
+func (s *sender) putSmall(length int, pieces *[2][]byte) bool {
 	at := start(s.smallAt, length, smallBytes)
 	end := aligned(at + uint64(length))
 	for end-s.smallFree > smallBytes {
