@@ -371,3 +371,26 @@ func TestNoBriefForm(t *testing.T) {
 		}
 	}
 }
+
+// TestMade is about which calls a rank remembers.
+func TestMade(t *testing.T) {
+	var r request
+	buf := []float32{1}
+	allReduce(&r, buf, buf, tensor.Sum)
+	c, entry := known(t, &mirror{}, &r)
+	if _, ok := c.made(1); ok {
+		t.Error("a call that is still to come is remembered")
+	}
+	if fp, ok := c.made(0); !ok || fp != *entry.fingerprint {
+		t.Errorf("the first call: %x, %v", fp, ok)
+	}
+	for range historyLen {
+		c.number(entry, &r)
+	}
+	if _, ok := c.made(0); ok {
+		t.Error("a call is remembered whose place another one has")
+	}
+	if _, ok := c.made(historyLen); !ok {
+		t.Error("the latest call is forgotten")
+	}
+}

@@ -215,3 +215,21 @@ func TestStreamSizes(t *testing.T) {
 		t.Errorf("KiB for 2, 4, 8 and 64 ranks: %s", got)
 	}
 }
+
+// TestIdentityGoesAlong: a frame that differs from the one before it in no more than a part of what rarely
+// changes arrives with its own.
+func TestIdentityGoesAlong(t *testing.T) {
+	p := newPair(t, 1<<20)
+	h := transport.Header{}
+	for i, change := range []func(){
+		func() {}, func() { h.Epoch++ }, func() { h.Comm++ }, func() { h.Fingerprint[0]++ },
+		func() { h.Fingerprint[transport.FingerprintBytes-1]++ }, func() {},
+	} {
+		change()
+		put(t, p.ends[0], h, []byte{byte(i)})
+		got, payload := get(t, p.ends[1])
+		if got.Epoch != h.Epoch || got.Comm != h.Comm || got.Fingerprint != h.Fingerprint || payload[0] != byte(i) {
+			t.Errorf("frame %d came as %+v, %v, want %+v", i, got, payload, h)
+		}
+	}
+}
