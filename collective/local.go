@@ -65,7 +65,7 @@ func newWorld(w world) *Comm {
 	}
 	pl := planner{
 		hosts: hosts, assumed: assumed(w.driver, hosts, inTurns), force: w.config.force,
-		canonical: w.config.invariant, chunkBytes: w.config.chunk(w.driver),
+		canonical: w.config.invariant, chunkBytes: w.config.chunk(w.driver, inTurns),
 		wire: w.config.wire, priority: w.config.priority,
 	}
 	pl.speeds = pl.assumed

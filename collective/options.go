@@ -110,7 +110,7 @@ func WithChecksums() Option {
 }
 
 // WithChunkBytes bounds the payload of a frame; it must be the same on all ranks. Without it the bound
-// is 512 KiB, or 1 MiB by a driver whose frames all go over sockets.
+// is 512 KiB, or 256 KiB over sockets where ranks outnumber the cores of a host.
 func WithChunkBytes(n int) Option {
 	return func(c *config) error {
 		if n < 4096 || n > transport.DefaultMaxPayload || n&(n-1) != 0 {
@@ -220,20 +220,21 @@ func (c *config) tunes() string {
 
 // defaultChunkBytes is the largest payload of a frame unless WithChunkBytes says otherwise: small
 // enough that a chunk is reduced while it is in cache, large enough that a stream's system calls
-// are few. Over shared memory another one makes little difference. Over loopback sockets socketChunkBytes is
-// faster by 5 to 15 % on two ranks than 512 KiB, and by 15 to 20 % on 4 and 8 ranks that share two cores.
+// are few. Over loopback 512 KiB beats 128 KiB, 256 KiB and 1 MiB at most sizes on two ranks. Ranks that
+// take turns on cores lose their caches to each other: crowdedChunkBytes is up to 1.8 times as fast on
+// 3 to 8 ranks that have two cores. Over shared memory it makes little difference.
 const (
 	defaultChunkBytes = 512 << 10
-	socketChunkBytes  = 1 << 20
+	crowdedChunkBytes = 256 << 10
 )
 
 // chunk is the largest payload of a frame, the same on all ranks.
-func (c *config) chunk(driver string) int {
+func (c *config) chunk(driver string, crowded bool) int {
 	switch {
 	case c.chunkBytes > 0:
 		return c.chunkBytes
-	case strings.HasPrefix(driver, "zmq"):
-		return socketChunkBytes
+	case crowded && strings.HasPrefix(driver, "zmq"):
+		return crowdedChunkBytes
 	}
 	return defaultChunkBytes
 }

@@ -434,18 +434,18 @@ func TestEasiest(t *testing.T) {
 
 func TestChunkByDefault(t *testing.T) {
 	for _, c := range []struct {
-		asked  int
-		driver string
-		want   int
+		asked   int
+		driver  string
+		crowded bool
+		want    int
 	}{
-		{0, "zmq:tcp", socketChunkBytes},
-		{0, "zmq:ipc", socketChunkBytes},
-		{0, "shm", defaultChunkBytes},
-		{0, "auto", defaultChunkBytes},
-		{64 << 10, "zmq", 64 << 10},
+		{0, "zmq:tcp", false, defaultChunkBytes},
+		{0, "zmq:tcp", true, crowdedChunkBytes},
+		{0, "shm", true, defaultChunkBytes},
+		{1 << 20, "zmq", true, 1 << 20},
 	} {
 		cfg := &config{chunkBytes: c.asked}
-		if got := cfg.chunk(c.driver); got != c.want {
+		if got := cfg.chunk(c.driver, c.crowded); got != c.want {
 			t.Errorf("%+v: %d", c, got)
 		}
 	}
