@@ -123,6 +123,16 @@ func (p *briefPart) from(r *schedule.Region, at int) briefSpan {
 	return briefSpan{r.Buf, r.Pieces[i].Off + at}
 }
 
+// tryBrief makes a call of a plan if it may be brief, and reports whether it has begun, as call seq, and whether it
+// is done.
+func (c *Comm) tryBrief(entry *planned, r *request) (seq uint64, begun, done bool) {
+	if !c.mayBeBrief(entry.brief) {
+		return 0, false, false
+	}
+	seq = c.number(entry, r)
+	return seq, true, c.runBrief(entry, r, seq)
+}
+
 // mayBeBrief reports whether nothing is under way that a brief call would have to wait for, or let
 // others wait for. Then nobody is in the endpoint's Wait, for that is the leader's, nor closes it, which is done
 // when no communicator is open: so Inliners can be asked without a lock.
