@@ -9,7 +9,8 @@
 // engine over the rounds, and the median of the rounds' ratios of ours to the best peer, the one
 // with the lowest median: below 1, ours is faster. The time of an engine in a round is the mean of its
 // calls, or by -stat their median or 99th percentile. An engine that runs into -timeout is left out of the
-// further rounds of the case: MPICH over TCP does where ranks outnumber cores.
+// further rounds of the case: MPICH over TCP does where ranks outnumber cores. Ours is out of place, as theirs is,
+// but for broadcasts, which theirs only have in place.
 //
 // The peers' benchmarks in src measure as cmd/bench does (src/measure.h says how). -over says by which
 // connections: tcp is TCP on the loopback interface, where ours runs by zmq:tcp, and by zmq:ipc beside

@@ -49,8 +49,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s; %d rounds, medians of the %s; microseconds of a call, out of place; "+
-		"f32, sum\n", machine(), o.rounds, o.stat)
+	fmt.Fprintf(out, "%s; %d rounds, medians of the %s; microseconds of a call, out of place but for "+
+		"%s; f32, sum\n", machine(), o.rounds, o.stat, onlyInPlace)
 	failures := 0
 	var panels []panel
 	for _, g := range o.grounds {

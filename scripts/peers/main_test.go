@@ -94,7 +94,7 @@ func TestPick(t *testing.T) {
 		{"mpirun: hello\n", "no JSON"},
 		{"", "no result"},
 	} {
-		us, err := pick([]byte(c.out), x)
+		us, err := pick([]byte(c.out), x, false)
 		if c.refused == "" && (err != nil || us != 7.5) {
 			t.Errorf("%q: %v, %v", c.out, us, err)
 		}
@@ -102,9 +102,13 @@ func TestPick(t *testing.T) {
 			t.Errorf("%q: error %v, want %q", c.out, err, c.refused)
 		}
 	}
+	both := good + "\n" + strings.Replace(strings.Replace(good, "false", "true", 1), "7.5", "3", 1) + "\n"
+	if us, err := pick([]byte(both), x, true); err != nil || us != 3 {
+		t.Errorf("in place: %v, %v", us, err)
+	}
 	x.stat = "p99"
 	line := strings.Replace(good, `"wrong"`, `"p50_us":6,"p99_us":9,"wrong"`, 1)
-	if us, err := pick([]byte(line), x); err != nil || us != 9 {
+	if us, err := pick([]byte(line), x, false); err != nil || us != 9 {
 		t.Errorf("p99 of %q: %v, %v", line, us, err)
 	}
 }
@@ -263,6 +267,25 @@ func TestLateEngine(t *testing.T) {
 	for _, us := range l.times[0] {
 		if !math.IsNaN(us) {
 			t.Errorf("a round has %v µs", us)
+		}
+	}
+}
+
+// TestForms: ours is compared in place where the peers have no other form.
+func TestForms(t *testing.T) {
+	turns := filepath.Join(t.TempDir(), "turns")
+	lines := func(op string) string {
+		const line = `{"op":%q,"np":2,"bytes":8,"inplace":%v,"time_us":%d,"wrong":0}`
+		return fmt.Sprintf(line+"\n"+line, op, false, 5, op, true, 3)
+	}
+	for _, c := range []struct {
+		name, op string
+		want     float64
+	}{{"tutti", "broadcast", 3}, {"tutti", "reduce", 5}, {"peer", "broadcast", 5}} {
+		e := fake(t, c.name, turns, lines(c.op))
+		us, err := e.measure(context.Background(), experiment{c.op, 2, 8, "mean"}, time.Minute)
+		if err != nil || us != c.want {
+			t.Errorf("%s of %s: %v, %v, want %v", c.op, c.name, us, err, c.want)
 		}
 	}
 }

@@ -2,7 +2,7 @@
  * and one of ours may be compared:
  *
  *   - the size is the bytes of the larger buffer of a rank, in whole blocks, one element at least;
- *   - float32, sum, root 0, out of place where the library has that form;
+ *   - float32, sum, root 0, out of place where the library has that form, which is all but broadcast;
  *   - warm-up rounds that grow until one takes a quarter of the timed loop's length, a barrier,
  *     then one loop of calls directly after each other, from 5 of them to 200000;
  *   - the clock is read after each call; the time is the mean of a call, of the slowest rank, p50 and
