@@ -191,6 +191,10 @@ func (c *Comm) runBrief(entry *planned, r *request, seq uint64) bool {
 				m.reduce(o, &o.more[i], r)
 			}
 		}
+		if r.panic != nil {
+			c.panicked(entry, seq, r.panic)
+			return false
+		}
 		if !done {
 			return false
 		}
@@ -225,7 +229,11 @@ func (m *briefMemory) combine(o *briefOp, p *briefPart, r *request, y []byte) {
 	if o.left {
 		x, y = y, x
 	}
-	r.op.Reduce(r.typ, m.part(p.dst, p.size), x, y)
+	if r.op.ID() == 0 {
+		r.op.Reduce(r.typ, m.part(p.dst, p.size), x, y)
+	} else if x := reduceByUser(r.op, r.typ, m.part(p.dst, p.size), x, y); x != nil {
+		r.panic = x
+	}
 }
 
 // rest is the destination of an operation from its byte at on, as far as it is in one piece.

@@ -129,6 +129,10 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 			cl.recvAt, describe(c.seq, *c.entry.fingerprint), cl.crc, checksum)
 		return
 	}
+	if c.panic != nil {
+		c.comm.panicked(c.entry, c.seq, c.panic)
+		return
+	}
 	i := cl.link.Recvs[cl.recvAt]
 	o := &c.plan.Ops[i]
 	c.complete(o)
