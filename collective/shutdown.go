@@ -206,8 +206,6 @@ func (e *engine) owes(p *peer) bool {
 	if p == nil || p.err != nil || p.out == nil || !p.laden() {
 		return false
 	}
-	// A frame about credit can usually go, or has gone, and no call has asked: its own frames were in the way.
-	e.flushControl(p)
-	e.reap(p)
+	e.reap(p) // a frame about credit is usually gone, and no call has asked
 	return p.deaf == nil && p.laden()
 }

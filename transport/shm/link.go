@@ -17,9 +17,9 @@ import (
 // link is a segment that two processes have mapped, and the socket over which they agreed on it.
 // Its methods are called under the endpoint's turn, which a mutex stands for: it is free but for
 // the moment when another goroutine closes the endpoint, and keeps the memory from being unmapped
-// under it. Post and Pick do without.
+// under it.
 type link struct {
-	turn       *sync.Mutex
+	turn       *turn
 	rank, peer int
 	maxPayload int
 	text       string // what String returns
@@ -45,6 +45,26 @@ type link struct {
 }
 
 var _ transport.Inliner = (*link)(nil)
+
+// turn is the mutex of an endpoint. Who has taken it for several calls says so in held, which nobody
+// else looks at.
+type turn struct {
+	sync.Mutex
+	held bool
+}
+
+// take takes the turn for a method that who has it calls.
+func (t *turn) take() {
+	if !t.held {
+		t.Lock()
+	}
+}
+
+func (t *turn) give() {
+	if !t.held {
+		t.Unlock()
+	}
+}
 
 // newLink takes over fd and the segment.
 func newLink(fd int, seg segment, l link) *link {
@@ -75,52 +95,48 @@ func (l *link) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 	if err := h.Check(l.maxPayload); err != nil {
 		return false, err
 	}
-	l.turn.Lock()
+	l.turn.take()
 	if l.outErr != nil {
-		l.turn.Unlock()
+		l.turn.give()
 		return false, l.outErr
 	}
 	taken := l.send(h, &pieces)
 	err := l.checkOut()
-	l.turn.Unlock()
+	l.turn.give()
 	return taken, err
 }
 
 // Inline is what goes with a line, or through the small ring.
 func (l *link) Inline() int { return inlineBytes }
 
-// Post takes a frame that can go at once.
-func (l *link) Post(h *transport.Header, payload []byte) bool {
-	if l.outErr != nil || l.ended || len(payload) > inlineBytes {
-		return false
-	}
-	return l.out.post(h, payload)
+// Hold takes the turn for the calls until Release.
+func (l *link) Hold() {
+	l.turn.Lock()
+	l.turn.held = true
 }
 
-// Pick takes the head frame if it is the one that is wanted.
-func (l *link) Pick(want *transport.Header) (payload []byte, credit uint32, ok bool) {
-	if l.inErr != nil {
-		return nil, 0, false
-	}
-	return l.in.pick(want)
+// Release gives the turn back.
+func (l *link) Release() {
+	l.turn.held = false
+	l.turn.Unlock()
 }
 
 // Sent moves along what is unfinished and counts the frames that are done.
 func (l *link) Sent() (uint64, error) {
-	l.turn.Lock()
+	l.turn.take()
 	if l.out.busy {
 		l.out.push()
 	}
 	n, err := l.out.done(), l.checkOut()
-	l.turn.Unlock()
+	l.turn.give()
 	return n, err
 }
 
 // Reclaim ends the lend of all frames.
 func (l *link) Reclaim() {
-	l.turn.Lock()
+	l.turn.take()
 	l.out.reclaim()
-	l.turn.Unlock()
+	l.turn.give()
 }
 
 // lookAtSocket is how many calls of Next find nothing until one asks the socket whether the other
@@ -129,9 +145,9 @@ const lookAtSocket = 4096
 
 // Next returns the header of the head frame.
 func (l *link) Next() (*transport.Header, error) {
-	l.turn.Lock()
+	l.turn.take()
 	h, err := l.next()
-	l.turn.Unlock()
+	l.turn.give()
 	return h, err
 }
 
@@ -180,9 +196,9 @@ func (l *link) cut() error {
 
 // Read moves payload of the head frame into dst.
 func (l *link) Read(dst []byte) (int, error) {
-	l.turn.Lock()
+	l.turn.take()
 	n, err := l.readHead(dst)
-	l.turn.Unlock()
+	l.turn.give()
 	return n, err
 }
 
@@ -202,9 +218,9 @@ func (l *link) readHead(dst []byte) (int, error) {
 
 // Peek shows payload of the head frame.
 func (l *link) Peek() ([]byte, error) {
-	l.turn.Lock()
+	l.turn.take()
 	b, err := l.peekHead()
-	l.turn.Unlock()
+	l.turn.give()
 	return b, err
 }
 
@@ -226,14 +242,14 @@ func (l *link) peekHead() ([]byte, error) {
 
 // Discard takes n bytes that Peek has shown.
 func (l *link) Discard(n int) {
-	l.turn.Lock()
+	l.turn.take()
 	if l.shown {
 		l.returned()
 	}
 	if l.inErr == nil {
 		l.in.discard(n)
 	}
-	l.turn.Unlock()
+	l.turn.give()
 }
 
 // returned notes that the memory that Peek has shown is used no more.

@@ -4,7 +4,6 @@ package shm
 
 import (
 	"log/slog"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +13,7 @@ import (
 
 // pair is the two ends of a link without endpoints, each with a mapping of its own.
 type pair struct {
-	turn    sync.Mutex
+	turn    turn
 	regions [2]*regions
 	ends    [2]*link
 }
