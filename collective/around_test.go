@@ -150,7 +150,7 @@ func TestSecondLinkTellsWhy(t *testing.T) {
 	first, second := ep.link(1), ep.link(1)
 	first.frames = []*fakeFrame{{header: transport.Header{
 		Kind: transport.Data, Flags: transport.PointToPoint, Length: 1,
-		Fingerprint: *r.fingerprint(-1, defaultChunkBytes, 0),
+		Fingerprint: *r.fingerprint(-1, c.planner.chunkBytes, 0),
 	}, payload: []byte{7}, here: 1}}
 	ep.fresh = []*fakeLink{first}
 	if err := Recv(ctx, c, buf, 1); err != nil || buf[0] != 7 {

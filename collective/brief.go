@@ -25,17 +25,22 @@ const (
 // runs the operations one after the other, in an order that dependencies allow. The first thing
 // that can't be done at once makes an ordinary call of what is left: see resume.
 type brief struct {
-	ops      []briefOp
-	channels []*channel
-	receives []bool            // for each, whether frames come on it
-	inliner  transport.Inliner // one of the links, where any is: to hold it is to hold all that are
-	scratch  []byte
+	ops     []briefOp
+	links   []briefLink // of the plan, in order
+	scratch []byte
 
 	// How far it has come: operations done, whether the link has taken the next one, a send, but not let
 	// go of its memory, and how many bytes of the next one, a receive, are here.
 	at   int
 	lent bool
 	got  int
+}
+
+// briefLink is a plan's use of the link to a peer.
+type briefLink struct {
+	ch       *channel
+	receives bool             // frames come on it
+	header   transport.Header // of frames both ways: what changes from one to the next is set for each
 }
 
 // briefOp is an operation, in parts where its operands go over the end of their memory.
@@ -71,11 +76,13 @@ func newBrief(p *planned) *brief {
 		return nil
 	}
 	b := &brief{
-		channels: p.channels, receives: make([]bool, len(p.channels)), ops: make([]briefOp, 0, len(p.plan.Ops)),
+		links: make([]briefLink, len(p.channels)), ops: make([]briefOp, 0, len(p.plan.Ops)),
 		scratch: ordinaryScratch(p.plan.ScratchBytes),
 	}
-	for i := range p.plan.Links {
-		b.receives[i] = len(p.plan.Links[i].Recvs) > 0
+	for i, ch := range p.channels {
+		b.links[i] = briefLink{ch: ch, receives: len(p.plan.Links[i].Recvs) > 0, header: transport.Header{
+			Kind: transport.Data, Flags: flagsOf(ch), Epoch: ch.comm.epoch, Comm: ch.id.comm, Fingerprint: *p.fingerprint,
+		}}
 	}
 	s := newBriefOrder(p.plan)
 	for range p.plan.Ops {
@@ -116,8 +123,19 @@ func (p *briefPart) from(r *schedule.Region, at int) briefSpan {
 	return briefSpan{r.Buf, r.Pieces[i].Off + at}
 }
 
+// tryBrief makes a call of a plan if it may be brief, and reports whether it has begun, as call seq, and whether it
+// is done.
+func (c *Comm) tryBrief(entry *planned, r *request) (seq uint64, begun, done bool) {
+	if !c.mayBeBrief(entry.brief) {
+		return 0, false, false
+	}
+	seq = c.number(entry, r)
+	return seq, true, c.runBrief(entry, r, seq)
+}
+
 // mayBeBrief reports whether nothing is under way that a brief call would have to wait for, or let
-// others wait for.
+// others wait for. Then nobody is in the endpoint's Wait, for that is the leader's, nor closes it, which is done
+// when no communicator is open: so Inliners can be asked without a lock.
 func (c *Comm) mayBeBrief(b *brief) bool {
 	e := c.e
 	if b == nil || e.leading || len(e.active) > 0 || e.checksum {
@@ -129,13 +147,9 @@ func (c *Comm) mayBeBrief(b *brief) bool {
 	if c.failed != nil || len(c.left) > 0 {
 		return false
 	}
-	b.inliner = nil
-	for i, ch := range b.channels {
-		if !ch.clear(b.receives[i]) {
+	for i := range b.links {
+		if l := &b.links[i]; !l.ch.clear(l.receives) {
 			return false
-		}
-		if ch.lane.inliner != nil {
-			b.inliner = ch.lane.inliner
 		}
 	}
 	return true
@@ -155,26 +169,6 @@ func (ch *channel) clear(receives bool) bool {
 
 // runBrief runs a call operation by operation, and reports whether it is done.
 func (c *Comm) runBrief(entry *planned, r *request, seq uint64) bool {
-	b := entry.brief
-	b.hold()
-	done := c.runBriefOps(entry, r, seq)
-	b.release()
-	return done
-}
-
-func (b *brief) hold() {
-	if b.inliner != nil {
-		b.inliner.Hold()
-	}
-}
-
-func (b *brief) release() {
-	if b.inliner != nil {
-		b.inliner.Release()
-	}
-}
-
-func (c *Comm) runBriefOps(entry *planned, r *request, seq uint64) bool {
 	e, b := c.e, entry.brief
 	r.buf[schedule.Scratch] = b.scratch
 	m := (*briefMemory)(&r.buf)
@@ -183,9 +177,9 @@ func (c *Comm) runBriefOps(entry *planned, r *request, seq uint64) bool {
 		done := true
 		switch o.kind {
 		case schedule.Send:
-			done = e.sendBrief(entry, o, seq, m)
+			done = e.sendBrief(b, o, seq, m)
 		case schedule.Recv, schedule.RecvReduce:
-			done = e.receiveBrief(entry, o, r, seq, m)
+			done = e.receiveBrief(b, o, r, seq, m)
 		case schedule.Copy:
 			m.copy(&o.first)
 			for i := range o.more {
@@ -196,6 +190,10 @@ func (c *Comm) runBriefOps(entry *planned, r *request, seq uint64) bool {
 			for i := range o.more {
 				m.reduce(o, &o.more[i], r)
 			}
+		}
+		if r.panic != nil {
+			c.panicked(entry, seq, r.panic)
+			return false
 		}
 		if !done {
 			return false
@@ -231,7 +229,11 @@ func (m *briefMemory) combine(o *briefOp, p *briefPart, r *request, y []byte) {
 	if o.left {
 		x, y = y, x
 	}
-	r.op.Reduce(r.typ, m.part(p.dst, p.size), x, y)
+	if r.op.ID() == 0 {
+		r.op.Reduce(r.typ, m.part(p.dst, p.size), x, y)
+	} else if x := reduceByUser(r.op, r.typ, m.part(p.dst, p.size), x, y); x != nil {
+		r.panic = x
+	}
 }
 
 // rest is the destination of an operation from its byte at on, as far as it is in one piece.
@@ -244,23 +246,45 @@ func (m *briefMemory) rest(o *briefOp, at int) []byte {
 	return m.part(p.dst, p.size)[at:]
 }
 
+// absorb applies the whole payload of a frame to the operation that expects it.
+func (m *briefMemory) absorb(o *briefOp, r *request, payload []byte) {
+	m.absorbPart(o, &o.first, r, payload)
+	at := o.first.size
+	for i := range o.more {
+		p := &o.more[i]
+		m.absorbPart(o, p, r, payload[at:])
+		at += p.size
+	}
+}
+
+func (m *briefMemory) absorbPart(o *briefOp, p *briefPart, r *request, payload []byte) {
+	if o.kind == schedule.Recv {
+		copy(m.part(p.dst, p.size), payload)
+	} else {
+		m.combine(o, p, r, payload[:p.size])
+	}
+}
+
 // sendBrief sends a frame, and reports whether the link is done with it.
-func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, m *briefMemory) bool {
-	b := entry.brief
-	ch := b.channels[o.link]
-	ln, n := ch.lane, uint32(o.size)
+func (e *engine) sendBrief(b *brief, o *briefOp, seq uint64, m *briefMemory) bool {
+	l := &b.links[o.link]
+	ch, n := l.ch, uint32(o.size)
+	ln := ch.lane
 	if ln.out == nil || ch.peer.deaf != nil || ln.control.len() > 0 || ln.inflight.len() > 0 ||
 		!ch.room(n+transport.HeaderBytes) {
 		return false
 	}
-	payload := [2][]byte{m.part(o.first.a, o.first.size)} // first: see data
-	if len(o.more) > 0 {
-		payload[1] = m.part(o.more[0].a, o.more[0].size)
-	}
-	e.data(ch, entry, seq, o.frame, n)
-	ok, err := ln.out.Send(&e.header, payload)
-	if err != nil || !ok {
-		return false // an error stays: it comes again when the frame is offered again
+	l.header.Seq, l.header.Step, l.header.Length, l.header.Credit = seq, o.frame, n, ch.taken
+	first := m.part(o.first.a, o.first.size)
+	if ln.inliner == nil || len(o.more) > 0 || !ln.inliner.Post(&l.header, first) {
+		payload := [2][]byte{first}
+		if len(o.more) > 0 {
+			payload[1] = m.part(o.more[0].a, o.more[0].size)
+		}
+		ok, err := ln.out.Send(&l.header, payload)
+		if err != nil || !ok {
+			return false // an error stays: it comes again when the frame is offered again
+		}
 	}
 	ch.sent += n + transport.HeaderBytes
 	ch.told = ch.taken
@@ -275,37 +299,56 @@ func (e *engine) sendBrief(entry *planned, o *briefOp, seq uint64, m *briefMemor
 }
 
 // receiveBrief takes a frame whole, and reports whether it was there.
-func (e *engine) receiveBrief(entry *planned, o *briefOp, r *request, seq uint64, m *briefMemory) bool {
-	b := entry.brief
-	ch := b.channels[o.link]
-	if !e.awaitBrief(entry, o, seq) || !b.take(ch.from, o, r, m) {
+func (e *engine) receiveBrief(b *brief, o *briefOp, r *request, seq uint64, m *briefMemory) bool {
+	l := &b.links[o.link]
+	l.header.Seq, l.header.Step, l.header.Length = seq, o.frame, uint32(o.size)
+	looks := e.looks
+	if in := l.ch.from.inliner; in != nil {
+		if payload, credit, ok := l.pick(in, looks); ok {
+			m.absorb(o, r, payload)
+			e.tookBrief(l.ch, o)
+			return e.credited(l.ch, credit)
+		}
+		looks = 0
+	}
+	if !l.await(looks) || !b.take(l.ch.from, o, r, m) {
 		return false
 	}
-	if ch.take(uint32(o.size) + transport.HeaderBytes) {
-		b.release() // links that fail are closed
-		e.giveCredit(ch)
-		b.hold()
-	}
+	e.tookBrief(l.ch, o)
 	return true
 }
 
-// awaitBrief looks for a frame until it is there, a number of times. What is not that frame stays.
-func (e *engine) awaitBrief(entry *planned, o *briefOp, seq uint64) bool {
-	ch := entry.brief.channels[o.link]
-	l := ch.from
-	h, err := l.Next()
-	for looks := e.looks; h == nil; looks-- {
+func (e *engine) tookBrief(ch *channel, o *briefOp) {
+	if ch.take(uint32(o.size) + transport.HeaderBytes) {
+		e.giveCredit(ch)
+	}
+}
+
+// pick looks for the frame whose header is set until it is there, a number of times, and takes it.
+func (l *briefLink) pick(in transport.Inliner, looks int) (payload []byte, credit uint32, ok bool) {
+	for ; looks >= 0 && !ok; looks-- {
+		payload, credit, ok = in.Pick(&l.header)
+	}
+	return payload, credit, ok
+}
+
+// await looks for the frame whose header is set until it is there, a number of times. What is not that frame
+// stays.
+func (l *briefLink) await(looks int) bool {
+	from := l.ch.from
+	h, err := from.Next()
+	for ; h == nil; looks-- {
 		if err != nil || looks == 0 {
 			return false
 		}
-		h, err = l.Next()
+		h, err = from.Next()
 	}
-	if h.Kind == transport.Data && h.Seq == seq && h.Step == o.frame && int(h.Length) == o.size &&
-		idOf(h) == ch.id && h.Epoch == ch.comm.epoch && h.Fingerprint.Equal(entry.fingerprint) &&
-		h.Flags&transport.Checksummed == 0 && ch.ack(h.Credit) {
+	w := &l.header
+	if h.Kind == w.Kind && h.Flags == w.Flags && h.Epoch == w.Epoch && h.Comm == w.Comm && h.Seq == w.Seq &&
+		h.Step == w.Step && h.Length == w.Length && h.Fingerprint.Equal(&w.Fingerprint) && l.ch.ack(h.Credit) {
 		return true
 	}
-	l.stall(h)
+	from.stall(h)
 	return false
 }
 
@@ -317,13 +360,8 @@ func (b *brief) take(l *inLink, o *briefOp, r *request, m *briefMemory) bool {
 		if o.kind == schedule.Recv {
 			n, _ = l.Read(m.rest(o, b.got)) // an error comes again
 		} else if y, _ := l.Peek(); len(y) == o.size {
-			m.combine(o, &o.first, r, y[:o.first.size])
-			n = o.first.size
-			for i := range o.more {
-				p := &o.more[i]
-				m.combine(o, p, r, y[n:n+p.size])
-				n += p.size
-			}
+			m.absorb(o, r, y)
+			n = o.size
 			l.Discard(n)
 		}
 		if n == 0 {

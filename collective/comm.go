@@ -83,13 +83,24 @@ func (c *Comm) made(seq uint64) (fp transport.Fingerprint, ok bool) {
 	return *p.fingerprint, true
 }
 
-// run makes a call and waits for it.
+// run makes a call and waits for it. One that is brief, as its like was before, has nothing to be checked that
+// was not then.
 func (c *Comm) run(ctx context.Context, r *request) error {
-	if err := r.check(c.rank, c.size); err != nil {
-		return err
+	e := c.e
+	e.take()
+	if entry := c.planner.recall(r); entry != nil {
+		seq, begun, done := c.tryBrief(entry, r)
+		if done {
+			e.mu.Unlock()
+			return nil
+		}
+		if begun {
+			defer e.mu.Unlock()
+			return c.finishPlan(ctx, entry, r, seq, true)
+		}
 	}
-	c.e.enter()
-	defer c.e.mu.Unlock()
+	e.rouse()
+	defer e.mu.Unlock()
 	entry, err := c.find(ctx, r)
 	if err != nil {
 		return err
@@ -99,19 +110,25 @@ func (c *Comm) run(ctx context.Context, r *request) error {
 
 // runPlan makes a call of a plan and waits for it. It is entered and left with the turn.
 func (c *Comm) runPlan(ctx context.Context, entry *planned, r *request) error {
-	e := c.e
-	seq := c.number(entry, r)
-	brief := c.mayBeBrief(entry.brief)
-	if brief && c.runBrief(entry, r, seq) {
+	seq, begun, done := c.tryBrief(entry, r)
+	if done {
 		return nil
 	}
+	if !begun {
+		seq = c.number(entry, r)
+	}
+	return c.finishPlan(ctx, entry, r, seq, begun)
+}
+
+// finishPlan makes an ordinary call, which may have begun as a brief one, and waits for it.
+func (c *Comm) finishPlan(ctx context.Context, entry *planned, r *request, seq uint64, begun bool) error {
 	call := c.newCall(entry)
 	call.reset(r)
-	if brief {
+	if begun {
 		call.resume(entry.brief)
 	}
 	c.issue(ctx, call, seq)
-	e.wait(ctx, call)
+	c.e.wait(ctx, call)
 	err := call.err
 	c.recycle(call)
 	return err
@@ -119,6 +136,9 @@ func (c *Comm) runPlan(ctx context.Context, entry *planned, r *request) error {
 
 // find returns the plan of a call, with all links that it needs. It is entered and left with the turn.
 func (c *Comm) find(ctx context.Context, r *request) (*planned, error) {
+	if err := r.check(c.rank, c.size); err != nil {
+		return nil, err
+	}
 	if err := c.usable(); err != nil {
 		return nil, err
 	}

@@ -58,11 +58,23 @@ type engine struct {
 
 // enter takes the turn. A leader that is parked must come back first: until then the links are its.
 func (e *engine) enter() {
+	e.take()
+	e.rouse()
+}
+
+func (e *engine) take() {
 	if !e.mu.TryLock() {
-		e.wanted.Add(1)
-		e.mu.Lock()
-		e.wanted.Add(-1)
+		e.queueUp()
 	}
+}
+
+func (e *engine) queueUp() {
+	e.wanted.Add(1)
+	e.mu.Lock()
+	e.wanted.Add(-1)
+}
+
+func (e *engine) rouse() {
 	if e.parked {
 		e.ep.Wake()
 	}

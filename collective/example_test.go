@@ -221,6 +221,34 @@ func ExampleComm_Close() {
 	// true
 }
 
+// A function that panics ends the communicator, and no more than that.
+func ExamplePanicError() {
+	ratio := tensor.Func("ratio", func(dst, a, b []int64) {
+		for i := range dst {
+			dst[i] = a[i] / b[i]
+		}
+	})
+	onRanks(2, func(ctx context.Context, c *collective.Comm) (any, error) {
+		buf := []int64{0}
+		err := collective.Reduce(ctx, c, buf, buf, ratio, 0)
+		for err == nil {
+			err = collective.Barrier(ctx, c)
+		}
+		var p *collective.PanicError
+		if errors.As(err, &p) {
+			return fmt.Sprintf("%s: %v", p.Op, p.Value), nil
+		}
+		var aborted *collective.AbortedError
+		if errors.As(err, &aborted) {
+			return fmt.Sprintf("rank %d: %s", aborted.Rank, aborted.Cause), nil
+		}
+		return nil, err
+	})
+	// Output:
+	// rank 0: ratio: runtime error: integer divide by zero
+	// rank 1: rank 0: the function "ratio" panicked: runtime error: integer divide by zero
+}
+
 // Ranks that make different calls hear of both.
 func ExampleMismatchError() {
 	onRanks(2, func(ctx context.Context, c *collective.Comm) (any, error) {

@@ -86,8 +86,7 @@ func (e *engine) dataFrame(p *peer, l *inLink, h *transport.Header) (again, move
 	if c := ch.comm; c != nil && (c.failed != nil || c.closed || c.epoch != h.Epoch) {
 		return e.drop(p, l, h)
 	}
-	if !ch.ack(h.Credit) {
-		e.protocol(ch.comm, p, "credit %d is beyond what was sent", h.Credit)
+	if !e.credited(ch, h.Credit) {
 		return false, true
 	}
 	if ch.held.len() > 0 { // it comes after those

@@ -33,6 +33,7 @@ type peer struct {
 type inLink struct {
 	transport.Link
 	expecter transport.Expecter // the same, where it is one
+	inliner  transport.Inliner  // the same, where it is one
 	expected bool               // it has memory of callers'
 	filling  *heldFrame         // the head frame, being moved to held memory
 	fillCh   *channel
@@ -46,7 +47,8 @@ type inLink struct {
 
 func newInLink(l transport.Link) *inLink {
 	expecter, _ := l.(transport.Expecter)
-	return &inLink{Link: l, expecter: expecter}
+	inliner, _ := l.(transport.Inliner)
+	return &inLink{Link: l, expecter: expecter, inliner: inliner}
 }
 
 // next returns the header of the frame at the head. It is gone with the last byte of the payload.
@@ -127,6 +129,10 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 			cl.recvAt, describe(c.seq, *c.entry.fingerprint), cl.crc, checksum)
 		return
 	}
+	if c.panic != nil {
+		c.comm.panicked(c.entry, c.seq, c.panic)
+		return
+	}
 	i := cl.link.Recvs[cl.recvAt]
 	o := &c.plan.Ops[i]
 	c.complete(o)
@@ -140,6 +146,15 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 		e.giveCredit(ch)
 	}
 	c.opDone(i)
+}
+
+// credited notes what the peer says that it has taken, and reports whether that can be.
+func (e *engine) credited(ch *channel, credit uint32) bool {
+	if !ch.ack(credit) {
+		e.protocol(ch.comm, ch.peer, "credit %d is beyond what was sent", credit)
+		return false
+	}
+	return true
 }
 
 // giveCredit tells the peer how much of what it has sent on the channel has been taken.

@@ -87,6 +87,10 @@ func (e *planned) sameCounts(r *request) bool {
 	if r.counts == nil && r.sendCounts == nil && r.recvCounts == nil {
 		return len(e.counts) == 0
 	}
+	return e.sameUneven(r)
+}
+
+func (e *planned) sameUneven(r *request) bool {
 	i := 0
 	for _, l := range [...][]int{r.counts, r.sendCounts, r.recvCounts} {
 		for _, c := range l {
@@ -115,17 +119,27 @@ func (e *planned) is(r *request) bool {
 		k.root == r.root && k.inPlace == r.inPlace && k.sending == r.sending && e.sameCounts(r)
 }
 
+// recall returns the plan of a call that is among the recent ones, nil when it is not, or is none for what is wrong
+// with its arguments.
+func (p *planner) recall(r *request) *planned {
+	e := p.recent[r.place()]
+	if e == nil || r.err != nil || !e.is(r) {
+		return nil
+	}
+	p.clock++
+	e.used = p.clock
+	return e
+}
+
 // get returns the plan of a call, made now if it is not kept.
 func (p *planner) get(r *request) (*planned, error) {
-	p.clock++
-	recent := &p.recent[r.place()]
-	if e := *recent; e != nil && e.is(r) {
-		e.used = p.clock
+	if e := p.recall(r); e != nil {
 		return e, nil
 	}
+	p.clock++
 	e, err := p.find(r)
 	if err == nil {
-		*recent = e
+		p.recent[r.place()] = e
 	}
 	return e, err
 }

@@ -20,6 +20,9 @@ type pump struct {
 	leads    bool
 	used     bool // a call was left to it since it last looked
 	patience *transport.Patience
+	// Starting it again and again allocates nothing.
+	run   func()
+	timer *time.Timer
 }
 
 const (
@@ -59,16 +62,21 @@ func (e *engine) handOver() {
 func (e *engine) attend() {
 	if e.deserted() && !e.pump.alive && !e.closed {
 		e.pump.alive = true
-		e.background.Go(e.runPump)
+		if e.pump.run == nil {
+			e.pump.run, e.pump.timer = e.runPump, time.NewTimer(pumpSoon)
+		}
+		e.background.Add(1)
+		go e.pump.run()
 	}
 }
 
 func (e *engine) runPump() {
+	defer e.background.Done()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	next, pace := pumpSoon, pumpSoon
 	again := false // it looks only whether calls that were new are still there
-	timer := time.NewTimer(next)
+	timer := e.pump.timer
 	defer timer.Stop()
 	for vain := 0; e.ctx.Err() == nil && vain < pumpLooks; vain++ {
 		e.pause(timer, next)

@@ -3,6 +3,7 @@ package collective
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -272,3 +273,64 @@ func TestPumpKeepsOff(t *testing.T) {
 		})
 	}
 }
+
+// Credit that the link did not take goes when its call ends: nobody has to be woken for it.
+func TestCreditNeedsNoPump(t *testing.T) {
+	ctx := testContext(t)
+	ep := &fakeEndpoint{script: &script{}, size: 2, atEnd: func() {}}
+	c := fakeWorld(t, 0, 2, ep)
+	buf := make([]byte, window/2)
+	var r request
+	recv(&r, buf, 1)
+	l, chunk := ep.link(1), c.planner.chunkBytes
+	for i := range len(buf) / chunk {
+		l.frames = append(l.frames, &fakeFrame{header: transport.Header{
+			Kind: transport.Data, Flags: transport.PointToPoint, Step: uint32(i), Length: uint32(chunk),
+			Fingerprint: *r.fingerprint(-1, chunk, 0),
+		}, payload: make([]byte, chunk), here: chunk})
+	}
+	l.refuse = 1
+	ep.fresh = []*fakeLink{l}
+	if err := Recv(ctx, c, buf, 1); err != nil {
+		t.Fatal(err)
+	}
+	c.e.enter()
+	if l.refuse != 0 || l.taken != 1 || c.e.pump.alive {
+		t.Errorf("%d refusals left, %d frames sent, a pump: %v; want 0, 1, false", l.refuse, l.taken, c.e.pump.alive)
+	}
+	c.e.mu.Unlock()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A pump that starts again allocates nothing.
+func TestNoAllocationsForAPump(t *testing.T) {
+	if raceEnabled {
+		t.Skip("SKIPPED: the race detector allocates")
+	}
+	ctx := testContext(t)
+	comms := ranks(t, setting{size: 2})
+	e := comms[0].e
+	again := func() {
+		e.enter()
+		e.active = append(e.active, &lonely)
+		e.attend()
+		alive := e.pump.alive
+		e.active = e.active[:len(e.active)-1]
+		e.mu.Unlock()
+		if !alive {
+			t.Error("no pump for a call that nobody waits for")
+		}
+		until(t, ctx, comms[0], func(p pump, _ bool) bool { return !p.alive })
+	}
+	n := math.Inf(1) // the runtime's own allocations are counted too
+	for range 3 {
+		n = min(n, testing.AllocsPerRun(5, again))
+	}
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+var lonely = call{async: true}

@@ -206,7 +206,7 @@ func TestSecondLinkIsReadToItsEnd(t *testing.T) {
 			recv(&r, make([]byte, len(payload)), 1)
 			offer(t, peer[1], transport.Header{
 				Kind: transport.Data, Flags: transport.PointToPoint,
-				Fingerprint: *r.fingerprint(-1, defaultChunkBytes, 0),
+				Fingerprint: *r.fingerprint(-1, c.planner.chunkBytes, 0),
 			}, []byte(payload))
 			offer(t, peer[1], transport.Header{Kind: transport.Goodbye}, nil)
 			for _, l := range peer {

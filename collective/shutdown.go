@@ -206,6 +206,8 @@ func (e *engine) owes(p *peer) bool {
 	if p == nil || p.err != nil || p.out == nil || !p.laden() {
 		return false
 	}
-	e.reap(p) // a frame about credit is usually gone, and no call has asked
+	// A frame about credit can usually go, or has gone, and no call has asked: its own frames were in the way.
+	e.flushControl(p)
+	e.reap(p)
 	return p.deaf == nil && p.laden()
 }

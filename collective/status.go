@@ -132,8 +132,8 @@ func (e *engine) controlFrame(p *peer, l *inLink, h *transport.Header) (gone, mo
 // control acts on a control frame.
 func (e *engine) control(p *peer, h *transport.Header, payload []byte) {
 	if h.Kind == transport.Credit {
-		if ch := e.channelOf(p, h); ch != nil && (ch.comm == nil || !ch.ack(h.Credit)) {
-			e.protocol(ch.comm, p, "credit %d is beyond what was sent", h.Credit)
+		if ch := e.channelOf(p, h); ch != nil {
+			e.credited(ch, h.Credit)
 		}
 		return
 	}

@@ -19,10 +19,6 @@ type Work struct {
 // needs a new link opens it before it returns.
 func (c *Comm) start(ctx context.Context, r *request) *Work {
 	w := &Work{comm: c}
-	if w.err = r.check(c.rank, c.size); w.err != nil {
-		w.done = true
-		return w
-	}
 	e := c.e
 	e.enter()
 	defer e.mu.Unlock()

@@ -52,7 +52,8 @@ type function struct {
 //
 // f sets dst[i] to a[i] op b[i] for every i; the three slices have equal length, and dst may be a
 // or b itself (never a shifted part of them). The operation must be associative and commutative,
-// and f must not keep the slices; it may be called from several goroutines at once. All ranks must
+// and f must not keep the slices; it may be called from several goroutines at once. What happens when it panics
+// is up to who reduces: package collective makes an error of it. All ranks must
 // pass the same name, which is all that a mismatch check can compare.
 //
 // An empty name or a nil f gives an operation that [Op.Supports] refuses for every type.

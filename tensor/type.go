@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"strings"
+	"unsafe"
 )
 
 // Type names the element type of a vector. The zero value is invalid. The numbers travel in the
@@ -100,27 +101,35 @@ func (e *NameError) Error() string {
 		e.Kind, e.Name, strings.Join(e.Known, ", "))
 }
 
-// TypeOf returns the Type of T. It allocates nothing and compiles to a few comparisons.
+// TypeOf returns the Type of T. It allocates nothing, and compiles to a constant for all but the types of two
+// bytes.
 func TypeOf[T Element]() Type {
+	// A switch on the type would hash it: types of one shape share their code. Few shapes have two types.
 	var zero T
-	switch any(zero).(type) {
-	case float64:
-		return F64
-	case float32:
-		return F32
-	case Float16:
-		return F16
-	case BFloat16:
-		return BF16
-	case int8:
-		return I8
-	case uint8:
+	one := zero + 1
+	fraction, signed := one/2 != 0, zero-one < zero
+	switch unsafe.Sizeof(zero) {
+	case 1:
+		if signed {
+			return I8
+		}
 		return U8
-	case int32:
+	case 2: // both are uint16 beneath
+		if _, ok := any(zero).(Float16); ok {
+			return F16
+		}
+		return BF16
+	case 4:
+		if fraction {
+			return F32
+		}
 		return I32
-	case int64:
-		return I64
-	default: // the type set of Element leaves only uint64
-		return U64
 	}
+	switch {
+	case fraction:
+		return F64
+	case signed:
+		return I64
+	}
+	return U64
 }

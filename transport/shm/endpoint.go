@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tutti-ml/tutti/transport"
 	"github.com/tutti-ml/tutti/transport/internal/attach"
@@ -25,7 +26,7 @@ type endpoint struct {
 	at       address
 	encoded  []byte
 	listener *net.UnixListener
-	turn     turn
+	turn     sync.Mutex
 	links    attach.Links[*link]
 	parking  *transport.Parking
 	regions  *regions
@@ -68,7 +69,7 @@ func open(c transport.Config) (*endpoint, error) {
 		return nil, err
 	}
 	if err = e.links.Open(attach.Endpoint[*link]{
-		Driver: "shm", Config: c, Turn: &e.turn.Mutex, Remedy: remedy, Drop: (*link).Close,
+		Driver: "shm", Config: c, Turn: &e.turn, Remedy: remedy, Drop: (*link).Close,
 	}); err != nil {
 		return nil, errors.Join(err, e.listener.Close())
 	}

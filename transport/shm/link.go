@@ -17,9 +17,9 @@ import (
 // link is a segment that two processes have mapped, and the socket over which they agreed on it.
 // Its methods are called under the endpoint's turn, which a mutex stands for: it is free but for
 // the moment when another goroutine closes the endpoint, and keeps the memory from being unmapped
-// under it.
+// under it. Post and Pick do without.
 type link struct {
-	turn       *turn
+	turn       *sync.Mutex
 	rank, peer int
 	maxPayload int
 	text       string // what String returns
@@ -45,26 +45,6 @@ type link struct {
 }
 
 var _ transport.Inliner = (*link)(nil)
-
-// turn is the mutex of an endpoint. Who has taken it for several calls says so in held, which nobody
-// else looks at.
-type turn struct {
-	sync.Mutex
-	held bool
-}
-
-// take takes the turn for a method that who has it calls.
-func (t *turn) take() {
-	if !t.held {
-		t.Lock()
-	}
-}
-
-func (t *turn) give() {
-	if !t.held {
-		t.Unlock()
-	}
-}
 
 // newLink takes over fd and the segment.
 func newLink(fd int, seg segment, l link) *link {
@@ -95,48 +75,52 @@ func (l *link) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 	if err := h.Check(l.maxPayload); err != nil {
 		return false, err
 	}
-	l.turn.take()
+	l.turn.Lock()
 	if l.outErr != nil {
-		l.turn.give()
+		l.turn.Unlock()
 		return false, l.outErr
 	}
 	taken := l.send(h, &pieces)
 	err := l.checkOut()
-	l.turn.give()
+	l.turn.Unlock()
 	return taken, err
 }
 
 // Inline is what goes with a line, or through the small ring.
 func (l *link) Inline() int { return inlineBytes }
 
-// Hold takes the turn for the calls until Release.
-func (l *link) Hold() {
-	l.turn.Lock()
-	l.turn.held = true
+// Post takes a frame that can go at once.
+func (l *link) Post(h *transport.Header, payload []byte) bool {
+	if l.outErr != nil || l.ended || len(payload) > inlineBytes {
+		return false
+	}
+	return l.out.post(h, payload)
 }
 
-// Release gives the turn back.
-func (l *link) Release() {
-	l.turn.held = false
-	l.turn.Unlock()
+// Pick takes the head frame if it is the one that is wanted.
+func (l *link) Pick(want *transport.Header) (payload []byte, credit uint32, ok bool) {
+	if l.inErr != nil {
+		return nil, 0, false
+	}
+	return l.in.pick(want)
 }
 
 // Sent moves along what is unfinished and counts the frames that are done.
 func (l *link) Sent() (uint64, error) {
-	l.turn.take()
+	l.turn.Lock()
 	if l.out.busy {
 		l.out.push()
 	}
 	n, err := l.out.done(), l.checkOut()
-	l.turn.give()
+	l.turn.Unlock()
 	return n, err
 }
 
 // Reclaim ends the lend of all frames.
 func (l *link) Reclaim() {
-	l.turn.take()
+	l.turn.Lock()
 	l.out.reclaim()
-	l.turn.give()
+	l.turn.Unlock()
 }
 
 // lookAtSocket is how many calls of Next find nothing until one asks the socket whether the other
@@ -145,9 +129,9 @@ const lookAtSocket = 4096
 
 // Next returns the header of the head frame.
 func (l *link) Next() (*transport.Header, error) {
-	l.turn.take()
+	l.turn.Lock()
 	h, err := l.next()
-	l.turn.give()
+	l.turn.Unlock()
 	return h, err
 }
 
@@ -196,9 +180,9 @@ func (l *link) cut() error {
 
 // Read moves payload of the head frame into dst.
 func (l *link) Read(dst []byte) (int, error) {
-	l.turn.take()
+	l.turn.Lock()
 	n, err := l.readHead(dst)
-	l.turn.give()
+	l.turn.Unlock()
 	return n, err
 }
 
@@ -218,9 +202,9 @@ func (l *link) readHead(dst []byte) (int, error) {
 
 // Peek shows payload of the head frame.
 func (l *link) Peek() ([]byte, error) {
-	l.turn.take()
+	l.turn.Lock()
 	b, err := l.peekHead()
-	l.turn.give()
+	l.turn.Unlock()
 	return b, err
 }
 
@@ -242,14 +226,14 @@ func (l *link) peekHead() ([]byte, error) {
 
 // Discard takes n bytes that Peek has shown.
 func (l *link) Discard(n int) {
-	l.turn.take()
+	l.turn.Lock()
 	if l.shown {
 		l.returned()
 	}
 	if l.inErr == nil {
 		l.in.discard(n)
 	}
-	l.turn.give()
+	l.turn.Unlock()
 }
 
 // returned notes that the memory that Peek has shown is used no more.

@@ -4,6 +4,7 @@ package shm
 
 import (
 	"log/slog"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,7 @@ import (
 
 // pair is the two ends of a link without endpoints, each with a mapping of its own.
 type pair struct {
-	turn    turn
+	turn    sync.Mutex
 	regions [2]*regions
 	ends    [2]*link
 }

@@ -119,6 +119,34 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 	return h, nil
 }
 
+// pick takes the next frame, if that is the one that is wanted: of at most inlineBytes, and of the same identity
+// as the last. What is in its line is compared with what is wanted, and not used after that. The payload stays
+// in the small ring until tellSome is called for it, by who takes the next frame or parks.
+func (r *receiver) pick(want *transport.Header) (payload []byte, credit uint32, ok bool) {
+	if r.left > 0 {
+		return nil, 0, false
+	}
+	l := &r.way.lines[r.begun%lines]
+	word := uint64(stampOf(r.begun)) | formSame<<32 | uint64(want.Kind)<<40 | uint64(want.Flags)<<48
+	n := int(want.Length)
+	if l.word.Load() != word || l.seq != want.Seq || l.step != want.Step || int(l.length) != n || n > inlineBytes ||
+		r.head.Epoch != want.Epoch || r.head.Comm != want.Comm || !r.head.Fingerprint.Equal(&want.Fingerprint) {
+		return nil, 0, false
+	}
+	r.tellSome()
+	credit = l.credit
+	if n <= restBytes {
+		r.rest = l.rest
+		payload = r.rest[:n]
+	} else {
+		at := start(r.smallAt, n, smallBytes)
+		off := int(at % smallBytes)
+		payload, r.smallAt = r.way.small[off:off+n], aligned(at+uint64(n))
+	}
+	r.begun++
+	return payload, credit, true
+}
+
 // streams tells whether the head frame has payload that is in the stream, or will be.
 func (r *receiver) streams() bool { return r.left > 0 && r.body == nil && !r.far.lent }
 

@@ -83,7 +83,7 @@ func (l *link) send(h *transport.Header, pieces *[2][]byte) bool {
 	same := s.last.of(h)
 	at := &s.lines[s.taken%lines]
 	prefetchWrite(unsafe.Pointer(&s.lines[(s.taken+linesAhead)%lines]))
-	word := uint64(stampOf(s.taken)) | uint64(h.Kind)<<40 | uint64(h.Flags)<<48
+	form := uint64(0)
 	switch {
 	case same && length <= restBytes:
 		n := copy(at.rest[:], pieces[0])
@@ -94,33 +94,55 @@ func (l *link) send(h *transport.Header, pieces *[2][]byte) bool {
 			return false
 		}
 	case length > 0 && l.lend(length, *pieces):
-		word |= formLent << 32
+		form |= formLent
 	case length > 0:
 		s.parts, s.busy, s.owned = *pieces, true, false
 		if s.rewind() {
-			word |= formAnew << 32
+			form |= formAnew
 		}
 		if s.err != nil {
 			return false
 		}
 	}
 	if same {
-		word |= formSame << 32
+		form |= formSame
 	} else {
 		binary.NativeEndian.PutUint32(at.rest[0:], h.Epoch)
 		binary.NativeEndian.PutUint32(at.rest[4:], h.Comm)
 		copy(at.rest[8:], h.Fingerprint[:])
 		s.last = identityOf(h)
 	}
-	at.seq, at.step, at.length, at.credit, at.checksum = h.Seq, h.Step, h.Length, h.Credit, h.Checksum
-	s.ends[s.taken%lines] = s.smallAt
-	at.word.Store(word)
-	s.bell.ring(parkedForFrames)
-	s.taken++
-	s.short = false
+	s.publish(at, h, form)
 	if s.busy {
 		s.push()
 	}
+	return true
+}
+
+// publish makes a line, the rest of which is written, the next frame.
+func (s *sender) publish(at *line, h *transport.Header, form uint64) {
+	at.seq, at.step, at.length, at.credit, at.checksum = h.Seq, h.Step, h.Length, h.Credit, h.Checksum
+	s.ends[s.taken%lines] = s.smallAt
+	at.word.Store(uint64(stampOf(s.taken)) | form<<32 | uint64(h.Kind)<<40 | uint64(h.Flags)<<48)
+	s.bell.ring(parkedForFrames)
+	s.taken++
+	s.short = false
+}
+
+// post takes a frame of at most inlineBytes of the same identity as the last, false when there is no room
+// for it or an earlier one is unfinished.
+func (s *sender) post(h *transport.Header, payload []byte) bool {
+	if s.busy || s.err != nil || s.taken-s.gone == lines || !s.last.of(h) {
+		return false
+	}
+	at := &s.lines[s.taken%lines]
+	prefetchWrite(unsafe.Pointer(&s.lines[(s.taken+linesAhead)%lines]))
+	if len(payload) <= restBytes {
+		copy(at.rest[:], payload)
+	} else if !s.putSmall(len(payload), &[2][]byte{payload}) {
+		return false
+	}
+	s.publish(at, h, formSame)
 	return true
 }
 

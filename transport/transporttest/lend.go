@@ -1,10 +1,7 @@
 package transporttest
 
 import (
-	"bytes"
 	"testing"
-
-	"github.com/tutti-ml/tutti/transport"
 )
 
 var lendTests = []subtest{
@@ -12,7 +9,6 @@ var lendTests = []subtest{
 	{"EmptyFramesAreBoundedToo", (*suite).emptyBackPressure},
 	{"SentCountsInOrder", (*suite).sentCounts},
 	{"MemoryIsTheCallersOnceCounted", (*suite).reuse},
-	{"InlinePayloadsAreDoneAtOnce", (*suite).inline},
 	{"ReclaimEndsAllLends", (*suite).reclaim},
 	{"ReclaimInTheMiddleOfAFrame", (*suite).reclaimMiddle},
 	{"ReclaimWithNothingLent", (*suite).reclaimNothing},
@@ -219,41 +215,4 @@ func (s *suite) reclaimNothing(t *testing.T) {
 	}
 	p.put(p.a, frame(2, 8), filled(8, 2))
 	p.take(p.b, frame(2, 8), filled(8, 2))
-}
-
-// inline is about a link that is a transport.Inliner: what it copies is the caller's when Send returns, and
-// its methods work while it is held.
-func (s *suite) inline(t *testing.T) {
-	p := s.pair(t)
-	others := connect(t, p.eps, 0, 1).both() // what holds one link of an endpoint holds the other, too
-	for i, way := range p.both() {
-		from, ok := way[0].link.(transport.Inliner)
-		if !ok {
-			return
-		}
-		besideFrom, besideTo := others[i][0].link.(transport.Inliner), others[i][1].link.(transport.Inliner)
-		size := from.Inline()
-		for i, n := range []int{0, 1, 40, size / 2, size} {
-			payload := filled(n, uint64(i))
-			want := bytes.Clone(payload)
-			held(besideFrom, func() {
-				if !p.offer(way[0], frame(uint64(i), n), payload) {
-					t.Fatalf("an idle link takes no frame of %d bytes", n)
-				}
-				if done, err := from.Sent(); err != nil || done != way[0].sent {
-					t.Fatalf("Sent counts %d of %d frames after one of %d bytes: %v", done, way[0].sent, n, err)
-				}
-			})
-			clear(payload)
-			h := p.next(way[1])
-			held(besideTo, func() { p.rest(way[1], h, frame(uint64(i), n), want) })
-		}
-	}
-}
-
-// held runs f while the link is held. A test that fails in it can still be cleaned up.
-func held(l transport.Inliner, f func()) {
-	l.Hold()
-	defer l.Release()
-	f()
 }

@@ -44,6 +44,7 @@ func Run(t *testing.T, open Open, o Options) {
 		{"Wait", waitTests},
 		{"Frames", frameTests},
 		{"Lend", lendTests},
+		{"Inline", inlineTests},
 		{"Receive", receiveTests},
 		{"Expect", expectTests},
 		{"Break", breakTests},

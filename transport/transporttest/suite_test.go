@@ -41,7 +41,7 @@ var faults = []fault{
 		link: func(l transport.Link) transport.Link { return &early{Link: l} },
 	},
 	{
-		name: "Inline promises too much", noticed: "Lend/InlinePayloadsAreDoneAtOnce",
+		name: "Inline promises too much", noticed: "Inline/InlinePayloadsAreDoneAtOnce",
 		link: func(l transport.Link) transport.Link { return &boastful{Link: l} },
 	},
 	{
@@ -147,8 +147,10 @@ func (l *early) Sent() (uint64, error) {
 type boastful struct{ transport.Link }
 
 func (*boastful) Inline() int { return 1 << 20 }
-func (*boastful) Hold()       {}
-func (*boastful) Release()    {}
+
+func (*boastful) Post(*transport.Header, []byte) bool { return false }
+
+func (*boastful) Pick(*transport.Header) (payload []byte, credit uint32, ok bool) { return nil, 0, false }
 
 // hasty writes to where a payload is expected as soon as the header is there, whatever happens.
 type hasty struct {

@@ -1,0 +1,128 @@
+package collective
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/tutti-ml/tutti/tensor"
+)
+
+var errFunction = errors.New("the function's own error")
+
+// A function that panics on one rank ends the communicator, whoever runs it: no rank hangs or dies, each has an
+// error that says who, and the rank itself the value.
+func TestFunctionPanics(t *testing.T) {
+	for _, g := range grounds {
+		for _, n := range []int{1, 1000, 500_000} {
+			for _, async := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%d/async %v", g.name, n, async), func(t *testing.T) {
+					functionPanics(t, setting{size: 2, driver: g.driver()}, n, async)
+				})
+			}
+		}
+	}
+}
+
+func functionPanics(t *testing.T, s setting, n int, async bool) {
+	ctx := testContext(t)
+	comms := ranks(t, s)
+	functions := make([]tensor.Op, len(comms))
+	for rank := range functions {
+		calls := 0 // of a function by one goroutine at a time: who has the turn
+		functions[rank] = tensor.Func("add", func(dst, a, b []int64) {
+			if calls++; rank == 1 && calls > 3 {
+				panic(errFunction)
+			}
+			for i := range dst {
+				dst[i] = a[i] + b[i]
+			}
+		})
+	}
+	errs := make([]error, len(comms))
+	_ = together(comms, func(c *Comm) error { // the errors are looked at below
+		buf := make([]int64, n)
+		for errs[c.rank] == nil {
+			if async {
+				errs[c.rank] = AllReduceAsync(ctx, c, buf, functions[c.rank]).Wait()
+			} else {
+				errs[c.rank] = AllReduce(ctx, c, buf, functions[c.rank])
+			}
+		}
+		return nil
+	})
+	var p *PanicError
+	if err := errs[1]; !errors.As(err, &p) || p.Rank != 1 || p.Op != "add" || !errors.Is(err, errFunction) ||
+		p.Call.Count != n || len(p.Stack) == 0 {
+		t.Errorf("rank 1, whose function panics: %v", err)
+	}
+	var aborted *AbortedError
+	if !errors.As(errs[0], &aborted) || aborted.Rank != 1 || aborted.Call.Count != n {
+		t.Errorf("rank 0: %v", errs[0])
+	}
+	if err := Barrier(ctx, comms[1]); !errors.As(err, &p) {
+		t.Errorf("the next call: %v", err)
+	}
+}
+
+// In a brief call it is no other.
+func TestFunctionPanicsInABriefCall(t *testing.T) {
+	var r request
+	buf := []int64{1}
+	broken := false
+	allReduce(&r, buf, buf, tensor.Func("breaks", func(_, _, _ []int64) {
+		if broken {
+			panic(errFunction)
+		}
+	}))
+	c, entry := known(t, &mirror{}, &r)
+	broken = true
+	if _, begun, done := c.tryBrief(entry, &r); !begun || done {
+		t.Fatalf("begun %v, done %v", begun, done)
+	}
+	if err := c.usable(); !errors.Is(err, errFunction) {
+		t.Errorf("the communicator: %v", err)
+	}
+}
+
+// A function may run in another call's goroutine: that call goes on.
+func TestFunctionPanicsInAnothersCall(t *testing.T) {
+	ctx := testContext(t)
+	comms := ranks(t, setting{size: 2})
+	others := make([]*Comm, len(comms))
+	if err := together(comms, func(c *Comm) (err error) {
+		others[c.rank], err = c.Split(ctx, 0, c.rank)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	withoutPump(comms...)
+	fails := tensor.Func("fails", func(_, _, _ []int64) { panic("no sum") })
+	err := together(comms, func(c *Comm) error {
+		w := AllReduceAsync(ctx, others[c.rank], make([]int64, 1000), fails)
+		for range 20 { // whoever waits here runs the other call, too
+			if err := AllReduce(ctx, c, make([]float32, 100_000), tensor.Sum); err != nil {
+				return err
+			}
+		}
+		var p *PanicError
+		var aborted *AbortedError
+		if err := w.Wait(); !errors.As(err, &p) && !errors.As(err, &aborted) {
+			return fmt.Errorf("the other call: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// The rank alone runs no function.
+func TestFunctionOfOneRank(t *testing.T) {
+	c := ranks(t, setting{size: 1})[0]
+	fails := tensor.Func("fails", func(_, _, _ []int64) { panic("no sum") })
+	if err := AllReduce(context.Background(), c, []int64{1}, fails); err != nil {
+		t.Error(err)
+	}
+}
