@@ -129,12 +129,17 @@ func (r *faultRank) stop(ctx context.Context) error {
 	}
 	switch r.c.Rank() {
 	case r.Victim:
-		if 4*r.Count < window { // all of it might be sent before it stops: nothing is
+		// Nobody leads here from now on: threads may run on for a while after the signal, and must not finish
+		// the call.
+		r.c.e.enter()
+		r.c.e.leading = true
+		r.c.e.mu.Unlock()
+		w := AllReduceAsync(ctx, r.c, r.buf, tensor.Sum)
+		if 4*r.Count > window { // what is sent at once is not all
 			r.c.e.enter()
-			r.c.e.leading = true
+			r.c.e.step(r.c.e.currentCall(r.c))
 			r.c.e.mu.Unlock()
 		}
-		w := AllReduceAsync(ctx, r.c, r.buf, tensor.Sum)
 		if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
 			return err
 		}

@@ -17,9 +17,11 @@ func TestBatchOnABreakingLink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if v.e.peers["friend"].out.Link != first {
-		t.Fatal("messages do not go out on the first link")
-	}
+	v.look(func(e *engine) {
+		if e.peers["friend"].out.Link != first {
+			t.Fatal("messages do not go out on the first link")
+		}
+	})
 	first.keep()
 	for range 2 {
 		first.setDeaf(true)
@@ -29,9 +31,11 @@ func TestBatchOnABreakingLink(t *testing.T) {
 		first.setDeaf(false)
 		v.move() // of the second round the link does not take the batch
 	}
-	if n := len(v.e.peers["friend"].outbox.batch); n == 0 {
-		t.Fatal("no batch waits for the link")
-	}
+	v.look(func(e *engine) {
+		if len(e.peers["friend"].outbox.batch) == 0 {
+			t.Fatal("no batch waits for the link")
+		}
+	})
 	first.breaksBehind()
 	send("last")
 	v.move()

@@ -158,13 +158,15 @@ func FuzzFrames(f *testing.F) {
 			if s.byte()%4 == 0 {
 				_, _ = v.ReceiveOnce(ended) // what it is does not matter here
 			}
-			held := 0
-			for _, l := range v.e.links {
-				held += cap(l.in.body) + cap(l.in.text) + cap(l.in.control)
-			}
-			if in := v.e.peers["rogue"].inflow; held > 4<<20 || in.unconsumed > 4096+1<<20+2000 {
-				t.Fatalf("%d bytes are held, %d not consumed", held, in.unconsumed)
-			}
+			v.look(func(e *engine) {
+				held := 0
+				for _, l := range e.links {
+					held += cap(l.in.body) + cap(l.in.text) + cap(l.in.control)
+				}
+				if in := &e.peers["rogue"].inflow; held > 4<<20 || in.unconsumed > 4096+1<<20+2000 {
+					t.Fatalf("%d bytes are held, %d not consumed", held, in.unconsumed)
+				}
+			})
 		}
 		v.end()
 	})

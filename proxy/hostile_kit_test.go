@@ -297,6 +297,13 @@ func (v *victim) attach(l *fakeLink) {
 	v.e.attach(l)
 }
 
+// look is where a test looks at the engine: its pump may take the turn at any time.
+func (v *victim) look(at func(e *engine)) {
+	v.e.enter()
+	defer v.e.leave()
+	at(v.e)
+}
+
 // move lets the engine do all that it can, and fails where it does not come to an end.
 func (v *victim) move() {
 	v.e.enter()
@@ -309,13 +316,19 @@ func (v *victim) move() {
 	v.t.Fatal("the engine does not come to rest")
 }
 
+// delivered is how many messages of a peer have come.
+func (v *victim) delivered(name string) (n uint64) {
+	v.look(func(e *engine) { n = e.peers[name].inflow.delivered })
+	return n
+}
+
 // end closes the proxy, after it has been shown to serve its friend.
 func (v *victim) end() {
 	v.t.Helper()
 	if v.friend.closed() {
 		v.t.Errorf("the friend's link was closed: %v", v.log.errors())
 	}
-	seq := v.e.peers["friend"].inflow.delivered + 1
+	seq := v.delivered("friend") + 1
 	v.friend.feed(message(seq, meta{
 		sessionType: Notification, stage: NotificationRequest,
 		session: newID(), message: newID(), kind: kindText, bodyBytes: 2, tag: "friend",

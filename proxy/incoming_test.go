@@ -20,7 +20,7 @@ func TestRestsAmidAMessage(t *testing.T) {
 			whole.payload = text[:at]
 		}
 		v.move() // which fails where there is no rest
-		if n := v.e.peers["rogue"].inflow.delivered; n != 0 {
+		if n := v.delivered("rogue"); n != 0 {
 			t.Fatalf("%d messages are there after %d of %d bytes", n, at, len(text))
 		}
 	}

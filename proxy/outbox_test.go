@@ -73,9 +73,11 @@ func back(v *victim, incarnation int, window int64) *fakeLink {
 // What a sender gave up is still in the receiver's inbox, and counts in its window.
 func TestGivenUpCountsInWindow(t *testing.T) {
 	v := newRogue(t, 1000)
+	var seq uint64
 	for i := range 10 {
 		id := sendTo(t, v, Notification, strings.Repeat(fmt.Sprint(i), 400))
-		v.says(v.rogue, v.e.peers["rogue"].outbox.seq, 0)
+		v.look(func(e *engine) { seq = e.peers["rogue"].outbox.seq })
+		v.says(v.rogue, seq, 0)
 		v.Session(id).Cancel()
 	}
 	if got := bodies(t, v.rogue); len(got) != 2 {
@@ -87,10 +89,13 @@ func TestGivenUpCountsInWindow(t *testing.T) {
 		t.Errorf("sent %q, want the last message third", got[2:])
 	}
 	v.says(v.rogue, 3, 3)
-	if s := v.Stats(); s.Outbox["rogue"] != 0 || s.Sessions != 0 || v.e.peers["rogue"].outbox.flying != 0 ||
-		v.e.peers["rogue"].outbox.requests.messages != 0 {
-		t.Errorf("%+v is left", s)
-	}
+	s := v.Stats()
+	v.look(func(e *engine) {
+		o := &e.peers["rogue"].outbox
+		if s.Outbox["rogue"] != 0 || s.Sessions != 0 || o.flying != 0 || o.requests.messages != 0 {
+			t.Errorf("%+v is left", s)
+		}
+	})
 	v.end()
 }
 
@@ -201,8 +206,8 @@ func TestRefusedIsNotForEver(t *testing.T) {
 	v := newRogue(t, 1<<20, WithRejoin(Rejoin{}))
 	v.rogue.breaks()
 	v.move()
-	p := v.e.peers["rogue"]
 	v.e.enter()
+	p := v.e.peers["rogue"]
 	v.e.notDialled(p, &p.rec, errRefusedForTest)
 	present, expected := p.present, p.expected()
 	v.e.leave()

@@ -136,12 +136,14 @@ func TestStagedBodyIsTheSenders(t *testing.T) {
 	want := bytes.Clone(body)
 	v.Session(id).Cancel()
 	clear(body)
-	for _, f := range v.e.peers["friend"].out.lent {
-		if n := min(len(want), pieceBytes); !bytes.Equal(f.piece.bytes[:n], want[:n]) {
-			t.Error("a piece has changed with the body")
+	v.look(func(e *engine) {
+		for _, f := range e.peers["friend"].out.lent {
+			if n := min(len(want), pieceBytes); !bytes.Equal(f.piece.bytes[:n], want[:n]) {
+				t.Error("a piece has changed with the body")
+			}
+			want = want[pieceBytes:]
 		}
-		want = want[pieceBytes:]
-	}
+	})
 	if v.friend.reclaimed > 0 {
 		t.Error("a link was asked for memory that it does not have")
 	}
