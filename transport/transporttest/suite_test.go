@@ -150,7 +150,9 @@ func (*boastful) Inline() int { return 1 << 20 }
 
 func (*boastful) Post(*transport.Header, []byte) bool { return false }
 
-func (*boastful) Pick(*transport.Header) (payload []byte, credit uint32, ok bool) { return nil, 0, false }
+func (*boastful) Pick(*transport.Header) (payload []byte, credit uint32, ok bool) {
+	return nil, 0, false
+}
 
 // hasty writes to where a payload is expected as soon as the header is there, whatever happens.
 type hasty struct {
