@@ -115,6 +115,15 @@ func (p *Patience) Yield() {
 	yieldCore()
 }
 
+// Turn gives the core to others once, in a wait that does not begin and end with Next and Moved.
+func (p *Patience) Turn() {
+	if p.goroutines {
+		runtime.Gosched()
+		return
+	}
+	yieldCore()
+}
+
 // offers reports whether the core is to be offered to goroutines now.
 func (p *Patience) offers() bool {
 	switch {

@@ -119,32 +119,51 @@ func (r *receiver) begin(l *line, word uint64) (*transport.Header, error) {
 	return h, nil
 }
 
-// pick takes the next frame, if that is the one that is wanted: of at most inlineBytes, and of the same identity
-// as the last. What is in its line is compared with what is wanted, and not used after that. The payload stays
-// in the small ring until tellSome is called for it, by who takes the next frame or parks.
+// pick takes the next frame, if that is the one that is wanted, of at most inlineBytes. What is in its line is
+// compared with what is wanted, and not used after that. The payload stays in the small ring until tellSome is
+// called for it, by who takes the next frame or parks.
 func (r *receiver) pick(want *transport.Header) (payload []byte, credit uint32, ok bool) {
 	if r.left > 0 {
 		return nil, 0, false
 	}
 	l := &r.way.lines[r.begun%lines]
-	word := uint64(stampOf(r.begun)) | formSame<<32 | uint64(want.Kind)<<40 | uint64(want.Flags)<<48
+	word := l.word.Load()
+	form := uint8(word >> 32)
+	wanted := uint64(stampOf(r.begun)) | uint64(form&formSame)<<32 | uint64(want.Kind)<<40 | uint64(want.Flags)<<48
 	n := int(want.Length)
-	if l.word.Load() != word || l.seq != want.Seq || l.step != want.Step || int(l.length) != n || n > inlineBytes ||
-		r.head.Epoch != want.Epoch || r.head.Comm != want.Comm || !r.head.Fingerprint.Equal(&want.Fingerprint) {
+	if word != wanted || l.seq != want.Seq || l.step != want.Step || int(l.length) != n || n > inlineBytes {
+		return nil, 0, false
+	}
+	if form == formSame {
+		if h := &r.head; h.Epoch != want.Epoch || h.Comm != want.Comm || !h.Fingerprint.Equal(&want.Fingerprint) {
+			return nil, 0, false
+		}
+	} else if !r.identified(&l.rest, want) {
 		return nil, 0, false
 	}
 	r.tellSome()
 	credit = l.credit
-	if n <= restBytes {
+	if form == formSame && n <= restBytes {
 		r.rest = l.rest
 		payload = r.rest[:n]
-	} else {
+	} else if n > 0 {
 		at := start(r.smallAt, n, smallBytes)
 		off := int(at % smallBytes)
 		payload, r.smallAt = r.way.small[off:off+n], aligned(at+uint64(n))
 	}
 	r.begun++
 	return payload, credit, true
+}
+
+// identified reports whether a line that has an identity has that which is wanted; then it is the last one.
+func (r *receiver) identified(rest *[restBytes]byte, want *transport.Header) bool {
+	r.rest = *rest
+	if binary.NativeEndian.Uint32(r.rest[0:]) != want.Epoch || binary.NativeEndian.Uint32(r.rest[4:]) != want.Comm ||
+		!(*transport.Fingerprint)(r.rest[8:]).Equal(&want.Fingerprint) {
+		return false
+	}
+	r.head.Epoch, r.head.Comm, r.head.Fingerprint = want.Epoch, want.Comm, want.Fingerprint
+	return true
 }
 
 // streams tells whether the head frame has payload that is in the stream, or will be.

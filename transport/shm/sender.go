@@ -107,16 +107,21 @@ func (l *link) send(h *transport.Header, pieces *[2][]byte) bool {
 	if same {
 		form |= formSame
 	} else {
-		binary.NativeEndian.PutUint32(at.rest[0:], h.Epoch)
-		binary.NativeEndian.PutUint32(at.rest[4:], h.Comm)
-		copy(at.rest[8:], h.Fingerprint[:])
-		s.last = identityOf(h)
+		s.identify(at, h)
 	}
 	s.publish(at, h, form)
 	if s.busy {
 		s.push()
 	}
 	return true
+}
+
+// identify writes the identity of a frame, which is another than that of the frame before.
+func (s *sender) identify(at *line, h *transport.Header) {
+	binary.NativeEndian.PutUint32(at.rest[0:], h.Epoch)
+	binary.NativeEndian.PutUint32(at.rest[4:], h.Comm)
+	copy(at.rest[8:], h.Fingerprint[:])
+	s.last = identityOf(h)
 }
 
 // publish makes a line, the rest of which is written, the next frame.
@@ -129,20 +134,25 @@ func (s *sender) publish(at *line, h *transport.Header, form uint64) {
 	s.short = false
 }
 
-// post takes a frame of at most inlineBytes of the same identity as the last, false when there is no room
-// for it or an earlier one is unfinished.
+// post takes a frame of at most inlineBytes, false when there is no room for it or an earlier one is
+// unfinished.
 func (s *sender) post(h *transport.Header, payload []byte) bool {
-	if s.busy || s.err != nil || s.taken-s.gone == lines || !s.last.of(h) {
+	if s.busy || s.err != nil || s.taken-s.gone == lines {
 		return false
 	}
+	same, form := s.last.of(h), uint64(formSame)
 	at := &s.lines[s.taken%lines]
 	prefetchWrite(unsafe.Pointer(&s.lines[(s.taken+linesAhead)%lines]))
-	if len(payload) <= restBytes {
+	if same && len(payload) <= restBytes {
 		copy(at.rest[:], payload)
-	} else if !s.putSmall(len(payload), &[2][]byte{payload}) {
+	} else if len(payload) > 0 && !s.putSmall(len(payload), &[2][]byte{payload}) {
 		return false
 	}
-	s.publish(at, h, formSame)
+	if !same {
+		s.identify(at, h)
+		form = formFull
+	}
+	s.publish(at, h, form)
 	return true
 }
 

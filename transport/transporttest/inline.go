@@ -110,6 +110,7 @@ func (s *suite) postAndPick(t *testing.T) {
 			for k := range 1 + i%3 {
 				n := sizes[(i+k)%len(sizes)]
 				f := sent{like(first, uint64(i*4+k), n), filled(n, uint64(i+k))}
+				f.h.Comm += uint32(i / 10 % 3 * k % 2) // of one communicator for a while, and by turns
 				if burst = append(burst, f); (i+k)%5 == 0 {
 					p.put(way[0], f.h, f.payload)
 				} else {
@@ -167,9 +168,9 @@ func (s *suite) pickWanted(t *testing.T) {
 				t.Fatalf("Pick takes\n%+v, wants\n%+v", *sent, other)
 			}
 			p.pick(way[1], sent, filled(4, uint64(i)))
-			if from.Post(&other, filled(int(other.Length), 1)) {
-				way[0].sent++
-				p.take(way[1], &other, filled(int(other.Length), 1))
+			for range 2 { // it is another than the last, and no other
+				p.post(way[0], &other, filled(int(other.Length), 1))
+				p.pick(way[1], &other, filled(int(other.Length), 1))
 			}
 		}
 		long := like(first, 9, from.Inline()+1)

@@ -41,10 +41,6 @@ var faults = []fault{
 		link: func(l transport.Link) transport.Link { return &early{Link: l} },
 	},
 	{
-		name: "Inline promises too much", noticed: "Inline/InlinePayloadsAreDoneAtOnce",
-		link: func(l transport.Link) transport.Link { return &boastful{Link: l} },
-	},
-	{
 		name: "Reclaim does nothing", noticed: "Lend/ReclaimEndsAllLends",
 		link: func(l transport.Link) transport.Link { return &keeping{Link: l} },
 	},
@@ -141,17 +137,6 @@ func (l *early) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 func (l *early) Sent() (uint64, error) {
 	_, err := l.Link.Sent()
 	return l.taken, err
-}
-
-// boastful says that it copies what it is lent.
-type boastful struct{ transport.Link }
-
-func (*boastful) Inline() int { return 1 << 20 }
-
-func (*boastful) Post(*transport.Header, []byte) bool { return false }
-
-func (*boastful) Pick(*transport.Header) (payload []byte, credit uint32, ok bool) {
-	return nil, 0, false
 }
 
 // hasty writes to where a payload is expected as soon as the header is there, whatever happens.
@@ -307,8 +292,8 @@ func TestFaultyDriver(t *testing.T) {
 	if name == "" {
 		t.Skip("no fault was chosen")
 	}
-	for i := range faults {
-		if f := &faults[i]; f.name == name {
+	for _, f := range append(faults, inlineFaults...) {
+		if f.name == name {
 			transporttest.Run(t, f.open, transporttest.Options{})
 			return
 		}
@@ -322,7 +307,7 @@ func TestFaultsAreNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range faults {
+	for _, f := range append(faults, inlineFaults...) {
 		t.Run(f.name, func(t *testing.T) {
 			limit := 10 * time.Minute
 			if f.hangs {
