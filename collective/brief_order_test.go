@@ -119,9 +119,6 @@ func TestBriefParts(t *testing.T) {
 // briefly and as ordinary calls.
 func TestBriefDoesTheSame(t *testing.T) {
 	comms := ranks(t, setting{size: 2})
-	for _, c := range comms {
-		c.e.looks = 1 << 30
-	}
 	cut := 0
 	rapid.Check(t, func(t *rapid.T) {
 		elems := rapid.IntRange(1, 5).Draw(t, "elements of a block")
@@ -160,6 +157,7 @@ func TestBriefDoesTheSame(t *testing.T) {
 					if entry.brief == nil {
 						return errors.New("there is no brief form")
 					}
+					entry.brief.looks, entry.brief.turn = 1<<30, false
 					if !brief {
 						entry.brief = nil
 						c.e.scratch = scratchMemory{} // what is new is zero

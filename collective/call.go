@@ -21,10 +21,9 @@ type call struct {
 	buf     [schedule.Buffers][]byte
 	scratch scratch
 
-	pending   []int32     // per operation: how many operations it still waits for
-	remaining int         // operations not done
-	panic     *PanicError // of a function, in an operation that is under way; the call is not used again
-	ready     []int32     // local operations that may run
+	pending   []int32 // per operation: how many operations it still waits for
+	remaining int     // operations not done
+	ready     []int32 // local operations that may run
 	links     []callLink
 
 	ctx       context.Context
@@ -133,8 +132,7 @@ func (c *call) runLocal() {
 			}
 			off += len(b)
 		}
-		if c.panic != nil {
-			c.comm.panicked(c.entry, c.seq, c.panic)
+		if c.done { // a function has panicked
 			return
 		}
 		c.complete(o)
@@ -167,11 +165,11 @@ func (c *call) combine(left bool, dst, a, b []byte) {
 	if left {
 		a, b = b, a
 	}
-	if c.op.ID() == 0 {
-		c.op.Reduce(c.typ, dst, a, b)
-	} else if p := reduceByUser(c.op, c.typ, dst, a, b); p != nil {
-		c.panic = p
+	if byUser(c.op) {
+		c.comm.reduceByUser(c.entry, c.seq, c.op, c.typ, dst, a, b)
+		return
 	}
+	c.op.Reduce(c.typ, dst, a, b)
 }
 
 // absorb applies bytes of a message, whole elements at offset off, to the operation that receives it.

@@ -88,19 +88,17 @@ func (c *Comm) made(seq uint64) (fp transport.Fingerprint, ok bool) {
 func (c *Comm) run(ctx context.Context, r *request) error {
 	e := c.e
 	e.take()
+	defer e.mu.Unlock()
 	if entry := c.planner.recall(r); entry != nil {
 		seq, begun, done := c.tryBrief(entry, r)
 		if done {
-			e.mu.Unlock()
 			return nil
 		}
 		if begun {
-			defer e.mu.Unlock()
 			return c.finishPlan(ctx, entry, r, seq, true)
 		}
 	}
 	e.rouse()
-	defer e.mu.Unlock()
 	entry, err := c.find(ctx, r)
 	if err != nil {
 		return err
@@ -296,7 +294,7 @@ func (c *Comm) connect(ctx context.Context, entry *planned) error {
 		}
 	}
 	entry.connected = true
-	entry.brief = newBrief(entry)
+	entry.brief = c.newBrief(entry)
 	return nil
 }
 

@@ -34,7 +34,7 @@ type engine struct {
 	spare    heldMemory
 	scratch  scratchMemory
 	passes   int
-	looks    int // see briefLooks; none where ranks share cores
+	inTurns  bool // ranks share cores
 
 	leading  bool
 	usurped  bool // a goroutine waits for the pump to come back from Wait and leave it the lead
@@ -105,7 +105,9 @@ func (e *engine) pass() (moved bool) {
 // step moves one call along.
 func (e *engine) step(c *call) (moved bool) {
 	if len(c.ready) > 0 {
-		c.runLocal()
+		if c.runLocal(); c.done {
+			return true
+		}
 		moved = true
 	}
 	for i := range c.links {
@@ -129,7 +131,9 @@ func (e *engine) step(c *call) (moved bool) {
 			return true
 		}
 		if len(c.ready) > 0 {
-			c.runLocal()
+			if c.runLocal(); c.done {
+				return true
+			}
 			moved = true
 		}
 	}
@@ -242,10 +246,7 @@ func (e *engine) wait(ctx context.Context, c *call) {
 	for !c.done {
 		e.depose()
 		if !e.leading {
-			e.leading = true
 			e.lead(ctx, c)
-			e.leading = false
-			e.handOver()
 			continue
 		}
 		c.following++
@@ -273,6 +274,8 @@ func (e *engine) wait(ctx context.Context, c *call) {
 
 // lead makes progress until the call is done or its context ends.
 func (e *engine) lead(ctx context.Context, c *call) {
+	e.leading = true
+	defer e.stepDown() // where a function of the user's ends the goroutine, too
 	e.watch(ctx)
 	for !c.done {
 		if !e.pass() {
@@ -286,6 +289,11 @@ func (e *engine) lead(ctx context.Context, c *call) {
 		}
 	}
 	e.patience.Moved()
+}
+
+func (e *engine) stepDown() {
+	e.leading = false
+	e.handOver()
 }
 
 // moved follows a pass that moved something. While a stream goes by it offers the turn to goroutines

@@ -19,15 +19,22 @@ func (e *engine) poll(p *peer) (moved bool) {
 	if p.polling {
 		return false
 	}
+	if e.pollLinks(p) {
+		moved = true
+	}
+	if p.ended != nil {
+		e.lost(p, p.ended)
+	}
+	return moved
+}
+
+func (e *engine) pollLinks(p *peer) (moved bool) {
 	p.polling = true
+	defer func() { p.polling = false }() // a function of the user's may end the goroutine
 	for i := 0; i < len(p.links); i++ {
 		if e.pollLink(p, p.links[i]) {
 			moved = true
 		}
-	}
-	p.polling = false
-	if p.ended != nil {
-		e.lost(p, p.ended)
 	}
 	return moved
 }
@@ -246,7 +253,9 @@ func (e *engine) takeHeld(ch *channel) (moved bool) {
 			return moved
 		}
 		c := cl.call
-		c.absorb(&c.plan.Ops[cl.link.Recvs[cl.recvAt]], 0, f.data)
+		if c.absorb(&c.plan.Ops[cl.link.Recvs[cl.recvAt]], 0, f.data); c.done { // a function has panicked
+			return true
+		}
 		e.sum(cl, f.header.Flags, f.data)
 		ch.held.pop()
 		ch.heldBytes -= len(f.data) + transport.HeaderBytes

@@ -59,13 +59,11 @@ func newWorld(w world) *Comm {
 		}
 		e.peers = append(e.peers, p)
 	}
-	hosts, inTurns := topology.HostsOf(ids).Index, crowded(w.members)
-	if !inTurns {
-		e.looks = briefLooks
-	}
+	e.inTurns = crowded(w.members)
+	hosts := topology.HostsOf(ids).Index
 	pl := planner{
-		hosts: hosts, assumed: assumed(w.driver, hosts, inTurns), force: w.config.force,
-		canonical: w.config.invariant, chunkBytes: w.config.chunk(w.driver, inTurns),
+		hosts: hosts, assumed: assumed(w.driver, hosts, e.inTurns), force: w.config.force,
+		canonical: w.config.invariant, chunkBytes: w.config.chunk(w.driver, e.inTurns),
 		wire: w.config.wire, priority: w.config.priority,
 	}
 	pl.speeds = pl.assumed

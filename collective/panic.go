@@ -1,14 +1,15 @@
 package collective
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"github.com/tutti-ml/tutti/tensor"
 )
 
-// PanicError says that a function of the user's, an operation of tensor.Func, has panicked on this rank. The call
-// can't go on: the communicator is of no more use, and all ranks return *AbortedError, in this call or the next,
+// PanicError says that a function of the user's, an operation of tensor.Func, has panicked on this rank, or ended
+// the goroutine that it ran in. The call can't go on: the communicator is of no more use, and all ranks return *AbortedError, in this call or the next,
 // which wraps this one on the rank where the function panicked. It is no panic of the caller's, for the goroutine
 // that runs the function may be one that makes another call.
 type PanicError struct {
@@ -30,22 +31,45 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// reduceByUser is Op.Reduce by a function of the user's. It returns what that has panicked with, else nil.
-func reduceByUser(op tensor.Op, t tensor.Type, dst, a, b []byte) (panicked *PanicError) {
+// errGoexit is what a function has done that neither returns nor panics.
+var errGoexit = errors.New("it ended its goroutine (runtime.Goexit)")
+
+// reduceByUser is Op.Reduce by a function of the user's, in call seq. One that does not return ends the communicator,
+// here, for nobody may come back from it; what came of the call is not used.
+func (c *Comm) reduceByUser(entry *planned, seq uint64, op tensor.Op, t tensor.Type, dst, a, b []byte) {
+	if c.failed != nil {
+		return
+	}
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
-			panicked = &PanicError{Op: op.String(), Value: v, Stack: debug.Stack()}
+		if returned {
+			return
 		}
+		p := &PanicError{Rank: c.rank, Call: describe(seq, *entry.fingerprint), Op: op.String(), Value: recover()}
+		if p.Value == nil {
+			p.Value = errGoexit
+		}
+		p.Stack = debug.Stack()
+		c.e.lookAway()
+		r := c.quits(nil, fmt.Sprintf("the function %q panicked: %v", p.Op, p.Value), p)
+		r.seqA, r.callA = seq, *entry.fingerprint
+		c.e.fail(c, r)
 	}()
 	op.Reduce(t, dst, a, b)
-	return nil
+	returned = true
 }
 
-// panicked ends the communicator because a function has panicked in call seq. It is called where an operation
-// would be done otherwise: what came of it is not used.
-func (c *Comm) panicked(entry *planned, seq uint64, p *PanicError) {
-	p.Rank, p.Call = c.rank, describe(seq, *entry.fingerprint)
-	r := c.quits(nil, fmt.Sprintf("the function %q panicked: %v", p.Op, p.Value), p)
-	r.seqA, r.callA = seq, *entry.fingerprint
-	c.e.fail(c, r)
+// lookAway ends what Peek has shown of any link, of which nobody takes the rest now: who has lent it waits for that.
+func (e *engine) lookAway() {
+	for _, p := range e.peers {
+		if p == nil {
+			continue
+		}
+		for _, l := range p.links {
+			l.Discard(0)
+		}
+	}
 }
+
+// byUser reports whether an operation is a function of the user's.
+func byUser(op tensor.Op) bool { return op.Code() == tensor.UserCode }

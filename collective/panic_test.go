@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/tutti-ml/tutti/tensor"
 )
@@ -17,15 +19,17 @@ func TestFunctionPanics(t *testing.T) {
 	for _, g := range grounds {
 		for _, n := range []int{1, 1000, 500_000} {
 			for _, async := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%d/async %v", g.name, n, async), func(t *testing.T) {
-					functionPanics(t, setting{size: 2, driver: g.driver()}, n, async)
-				})
+				for end, f := range map[string]func(){"panic": func() { panic(errFunction) }, "exit": runtime.Goexit} {
+					t.Run(fmt.Sprintf("%s/%d/async %v/%s", g.name, n, async, end), func(t *testing.T) {
+						functionPanics(t, setting{size: 2, driver: g.driver()}, n, async, f)
+					})
+				}
 			}
 		}
 	}
 }
 
-func functionPanics(t *testing.T, s setting, n int, async bool) {
+func functionPanics(t *testing.T, s setting, n int, async bool, end func()) {
 	ctx := testContext(t)
 	comms := ranks(t, s)
 	functions := make([]tensor.Op, len(comms))
@@ -33,7 +37,10 @@ func functionPanics(t *testing.T, s setting, n int, async bool) {
 		calls := 0 // of a function by one goroutine at a time: who has the turn
 		functions[rank] = tensor.Func("add", func(dst, a, b []int64) {
 			if calls++; rank == 1 && calls > 3 {
-				panic(errFunction)
+				if calls > 4 {
+					t.Error("the function is called again")
+				}
+				end()
 			}
 			for i := range dst {
 				dst[i] = a[i] + b[i]
@@ -52,9 +59,12 @@ func functionPanics(t *testing.T, s setting, n int, async bool) {
 		}
 		return nil
 	})
+	if errs[1] == nil { // the goroutine has ended
+		errs[1] = AllReduce(ctx, comms[1], make([]int64, n), functions[1])
+	}
 	var p *PanicError
-	if err := errs[1]; !errors.As(err, &p) || p.Rank != 1 || p.Op != "add" || !errors.Is(err, errFunction) ||
-		p.Call.Count != n || len(p.Stack) == 0 {
+	if err := errs[1]; !errors.As(err, &p) || p.Rank != 1 || p.Op != "add" ||
+		!errors.Is(err, errFunction) && !errors.Is(err, errGoexit) || p.Call.Count != n || len(p.Stack) == 0 {
 		t.Errorf("rank 1, whose function panics: %v", err)
 	}
 	var aborted *AbortedError
@@ -68,21 +78,26 @@ func functionPanics(t *testing.T, s setting, n int, async bool) {
 
 // In a brief call it is no other.
 func TestFunctionPanicsInABriefCall(t *testing.T) {
-	var r request
-	buf := []int64{1}
-	broken := false
-	allReduce(&r, buf, buf, tensor.Func("breaks", func(_, _, _ []int64) {
-		if broken {
-			panic(errFunction)
+	for _, name := range []string{"breaks", "IUerlaaz"} { // the ID of the second one is 0, as that of tensor.Sum
+		var r request
+		buf := []int64{1}
+		broken := false
+		allReduce(&r, buf, buf, tensor.Func(name, func(_, _, _ []int64) {
+			if broken {
+				panic(errFunction)
+			}
+		}))
+		c, entry := known(t, &mirror{}, &r)
+		broken = true
+		if _, begun, done := c.tryBrief(entry, &r); !begun || done {
+			t.Fatalf("begun %v, done %v", begun, done)
 		}
-	}))
-	c, entry := known(t, &mirror{}, &r)
-	broken = true
-	if _, begun, done := c.tryBrief(entry, &r); !begun || done {
-		t.Fatalf("begun %v, done %v", begun, done)
+		if err := c.usable(); !errors.Is(err, errFunction) {
+			t.Errorf("the communicator: %v", err)
+		}
 	}
-	if err := c.usable(); !errors.Is(err, errFunction) {
-		t.Errorf("the communicator: %v", err)
+	if tensor.Func("IUerlaaz", func(_, _, _ []int64) {}).ID() != 0 {
+		t.Error("the ID is not 0")
 	}
 }
 
@@ -112,6 +127,68 @@ func TestFunctionPanicsInAnothersCall(t *testing.T) {
 			return fmt.Errorf("the other call: %w", err)
 		}
 		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A root's function is run on frames as they come, or on those that were held.
+func TestFunctionPanicsOnAFrame(t *testing.T) {
+	ctx := testContext(t)
+	for _, held := range []bool{false, true} {
+		comms := ranks(t, setting{size: 2})
+		fails := tensor.Func("fails", func(_, _, _ []int64) { panic(errFunction) })
+		err := together(comms, func(c *Comm) error {
+			buf := make([]int64, 1000)
+			if c.rank == 0 {
+				w := ReduceAsync(ctx, c, nil, buf, fails, 1)
+				if held { // the other rank parks meanwhile, and holds the frame
+					time.Sleep(20 * time.Millisecond)
+					if err := Send(ctx, c, []int64{1}, 1); err != nil {
+						return err
+					}
+				}
+				var aborted *AbortedError
+				if err := w.Wait(); err != nil && !errors.As(err, &aborted) {
+					return err
+				}
+				return nil
+			}
+			if held {
+				if err := Recv(ctx, c, []int64{0}, 0); err != nil {
+					return err
+				}
+			}
+			if err := Reduce(ctx, c, make([]int64, 1000), buf, fails, 1); !errors.Is(err, errFunction) {
+				return fmt.Errorf("the root: %w", err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("held %v: %v", held, err)
+		}
+	}
+}
+
+// A function that ends the pump's goroutine ends no other call.
+func TestFunctionEndsThePump(t *testing.T) {
+	ctx := testContext(t)
+	comms := ranks(t, setting{size: 2})
+	others := make([]*Comm, len(comms))
+	if err := together(comms, func(c *Comm) (err error) {
+		others[c.rank], err = c.Split(ctx, 0, c.rank)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	exits := tensor.Func("exits", func(_, _, _ []int64) { runtime.Goexit() })
+	err := together(comms, func(c *Comm) error {
+		AllReduceAsync(ctx, others[c.rank], make([]int64, 1000), exits)
+		until(t, ctx, c, func(pump, bool) bool { return others[c.rank].failed != nil })
+		w := AllReduceAsync(ctx, c, make([]int64, 1000), tensor.Sum)
+		until(t, ctx, c, func(pump, bool) bool { return w.call == nil || w.call.done })
+		return w.Wait()
 	})
 	if err != nil {
 		t.Error(err)

@@ -97,7 +97,9 @@ func (e *engine) receive(cl *callLink, l *inLink, flags transport.Flags) (moved,
 			var b []byte
 			if b, err = l.Peek(); len(b) >= elem {
 				took = min(len(b)-len(b)%elem, n-cl.got)
-				c.absorb(o, cl.got, b[:took])
+				if c.absorb(o, cl.got, b[:took]); c.done { // a function has panicked
+					return true, false, nil
+				}
 				e.sum(cl, flags, b[:took])
 				l.Discard(took)
 			}
@@ -127,10 +129,6 @@ func (e *engine) received(cl *callLink, flags transport.Flags, checksum uint32) 
 	if flags&transport.Checksummed != 0 && cl.crc != checksum {
 		e.protocol(c.comm, cl.peer, "checksum of frame %d of %s is %#x, want %#x",
 			cl.recvAt, describe(c.seq, *c.entry.fingerprint), cl.crc, checksum)
-		return
-	}
-	if c.panic != nil {
-		c.comm.panicked(c.entry, c.seq, c.panic)
 		return
 	}
 	i := cl.link.Recvs[cl.recvAt]

@@ -323,7 +323,7 @@ func (r *request) ordered() bool {
 // oneOrder reports whether all algorithms combine alike: two ranks have one contribution each, and
 // built-in operations commute on bits. Where messages are rounded it matters whose is sent.
 func (p *planner) oneOrder(r *request) bool {
-	return p.size == 2 && p.wire == 0 && r.op.ID() == 0
+	return p.size == 2 && p.wire == 0 && !byUser(r.op)
 }
 
 // pipelineChunk finds the chunk, a power of two between 4 KiB and the largest, for which the

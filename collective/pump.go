@@ -77,7 +77,13 @@ func (e *engine) runPump() {
 	next, pace := pumpSoon, pumpSoon
 	again := false // it looks only whether calls that were new are still there
 	timer := e.pump.timer
-	defer timer.Stop()
+	ended := false
+	defer func() {
+		timer.Stop()
+		if e.pump.alive = false; !ended { // by a function of the user's
+			e.attend()
+		}
+	}()
 	for vain := 0; e.ctx.Err() == nil && vain < pumpLooks; vain++ {
 		e.pause(timer, next)
 		needed, suspected := e.neglected()
@@ -96,7 +102,7 @@ func (e *engine) runPump() {
 			e.pump.used, vain = false, 0
 		}
 	}
-	e.pump.alive = false
+	ended = true
 }
 
 // pause gives up the turn for a while. Who has the turn then moves the calls along: there is no need to wait
@@ -119,17 +125,19 @@ func (e *engine) pause(timer *time.Timer, d time.Duration) {
 // drive leads until nobody needs it any more, or somebody has taken the lead, or wants it.
 func (e *engine) drive() {
 	e.leading, e.pump.leads = true, true
+	defer func() {
+		e.pump.patience.Moved()
+		if e.pump.leads {
+			e.pump.leads = false
+			e.stepDown()
+		}
+	}()
 	for e.pump.leads && !e.usurped && e.ctx.Err() == nil && e.pending() {
 		if e.pass() {
 			e.moved(e.pump.patience)
 		} else {
 			e.idle(e.ctx, nil)
 		}
-	}
-	e.pump.patience.Moved()
-	if e.pump.leads {
-		e.leading, e.pump.leads = false, false
-		e.handOver()
 	}
 }
 

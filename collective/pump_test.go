@@ -150,15 +150,22 @@ func (e *singleEndpoint) Dial(ctx context.Context, peer int, addresses []byte) (
 	if err != nil {
 		return nil, err
 	}
-	return &singleLink{Link: l, e: e}, nil
+	return e.single(l), nil
 }
 
 func (e *singleEndpoint) Accept() transport.Link {
 	e.used()
 	if l := e.Endpoint.Accept(); l != nil {
-		return &singleLink{Link: l, e: e}
+		return e.single(l)
 	}
 	return nil
+}
+
+func (e *singleEndpoint) single(l transport.Link) transport.Link {
+	if in, ok := l.(transport.Inliner); ok {
+		return &singleInliner{singleLink{in, e}, in}
+	}
+	return &singleLink{l, e}
 }
 
 type singleLink struct {
@@ -179,6 +186,23 @@ func (l *singleLink) Sent() (uint64, error) {
 func (l *singleLink) Next() (*transport.Header, error) {
 	l.e.used()
 	return l.Link.Next()
+}
+
+type singleInliner struct {
+	singleLink
+	in transport.Inliner
+}
+
+func (l *singleInliner) Inline() int { return l.in.Inline() }
+
+func (l *singleInliner) Post(h *transport.Header, payload []byte) bool {
+	l.e.used()
+	return l.in.Post(h, payload)
+}
+
+func (l *singleInliner) Pick(want *transport.Header) (payload []byte, credit uint32, ok bool) {
+	l.e.used()
+	return l.in.Pick(want)
 }
 
 // TestPumpAndWaiters makes calls in every way that there is, so that the lead changes hands all the time, and

@@ -23,7 +23,7 @@ type request struct {
 	counts                 []int
 	sendCounts, recvCounts []int
 	err                    error // the first thing wrong with the arguments
-	panic                  *PanicError
+	brief                  *brief
 }
 
 // fail notes what is wrong with an argument; the first wins.

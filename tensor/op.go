@@ -20,10 +20,13 @@ const (
 	codeMin  = 3
 	codeMax  = 4
 	codeAvg  = 5
-	codeUser = 255
+	codeUser = UserCode
 
 	opCount = codeMax + 1 // the length of a table indexed by the code of an operation with kernels
 )
+
+// UserCode is the Code of a user's function.
+const UserCode = 255
 
 // The built-in operations. Their exact results are in the package documentation.
 var (
@@ -95,11 +98,12 @@ func (o Op) String() string {
 	}
 }
 
-// Code returns 1 to 5 for sum, prod, min, max and avg, 255 for a user's function and 0 for the zero
+// Code returns 1 to 5 for sum, prod, min, max and avg, UserCode for a user's function and 0 for the zero
 // value.
 func (o Op) Code() uint8 { return o.code }
 
-// ID returns 0 for a built-in operation and the 32-bit FNV-1a hash of the name for a user's one.
+// ID returns 0 for a built-in operation and the 32-bit FNV-1a hash of the name for a user's one, which may be 0,
+// too.
 // Code and ID together stand for the operation in the fingerprint of a call.
 func (o Op) ID() uint32 {
 	if o.fn == nil {
