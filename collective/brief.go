@@ -31,7 +31,7 @@ type brief struct {
 	links   []briefLink // of the plan, in order
 	scratch []byte
 	looks   int  // how many times a link is asked for a frame that is not there
-	turn    bool // then the core is given to other ranks, once, and the link is asked as often again
+	turn    bool // then the core is given to other ranks, once for the frame, and the link is asked as often again
 
 	comm  *Comm
 	entry *planned // the plan

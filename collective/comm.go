@@ -341,10 +341,19 @@ func (c *Comm) quits(in *call, text string, err error) *record {
 // nothing why a communicator has failed.
 func (c *Comm) Close() error {
 	e := c.e
-	e.enter()
-	if c.closed {
-		e.mu.Unlock()
+	if !c.leave() {
 		return nil
+	}
+	return e.shutdown()
+}
+
+// leave is Close but for the links, and reports whether they are to be closed.
+func (c *Comm) leave() (last bool) {
+	e := c.e
+	e.enter()
+	defer e.mu.Unlock()
+	if c.closed {
+		return false
 	}
 	c.closed = true
 	e.quit(c)
@@ -359,13 +368,8 @@ func (c *Comm) Close() error {
 	c.planner.cache = nil // the rest stays, to know what comes late
 	clear(c.planner.recent[:])
 	e.open--
-	last := e.open == 0
-	if !last {
+	if e.open > 0 {
 		e.attend()
 	}
-	e.mu.Unlock()
-	if !last {
-		return nil
-	}
-	return e.shutdown()
+	return e.open == 0
 }

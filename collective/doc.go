@@ -28,9 +28,9 @@
 //
 // Nothing waits for ever. The end of a call's context ends the call on this rank at once and tells
 // the others, which return *AbortedError; a rank whose process dies gives *RankFailedError. A
-// reduction of the user's that panics, or ends its goroutine, ends the communicator with a *PanicError. The
-// first cause is what all ranks return; what follows from it is attached. A communicator that has ended stays
-// so.
+// reduction of the user's that panics ends the communicator with a *PanicError; one that ends its goroutine
+// ends all of the process. The first cause is what all ranks return; what follows from it is attached. A
+// communicator that has ended stays so.
 //
 // A repeated call allocates nothing on drivers that allocate nothing.
 //

@@ -121,6 +121,9 @@ func (e *engine) step(c *call) (moved bool) {
 		if cl.ch.held.len() > 0 && e.takeHeld(cl.ch) {
 			moved = true
 		}
+		if c.done {
+			return true
+		}
 		if l := cl.ch.from; l != nil && l.expecter != nil && cl.askAt < len(cl.link.Recvs) {
 			e.expect(cl, l)
 		}
@@ -275,7 +278,10 @@ func (e *engine) wait(ctx context.Context, c *call) {
 // lead makes progress until the call is done or its context ends.
 func (e *engine) lead(ctx context.Context, c *call) {
 	e.leading = true
-	defer e.stepDown() // where a function of the user's ends the goroutine, too
+	defer func() { // where a function of the user's ends the goroutine, too
+		e.patience.Moved()
+		e.stepDown()
+	}()
 	e.watch(ctx)
 	for !c.done {
 		if !e.pass() {
@@ -288,7 +294,6 @@ func (e *engine) lead(ctx context.Context, c *call) {
 			e.cancelled(c, ctx.Err())
 		}
 	}
-	e.patience.Moved()
 }
 
 func (e *engine) stepDown() {

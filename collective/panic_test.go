@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,7 +66,7 @@ func functionPanics(t *testing.T, s setting, n int, async bool, end func()) {
 	}
 	var p *PanicError
 	if err := errs[1]; !errors.As(err, &p) || p.Rank != 1 || p.Op != "add" ||
-		!errors.Is(err, errFunction) && !errors.Is(err, errGoexit) || p.Call.Count != n || len(p.Stack) == 0 {
+		!errors.Is(err, errFunction) && !errors.Is(err, ErrGoexit) || p.Call.Count != n || len(p.Stack) == 0 {
 		t.Errorf("rank 1, whose function panics: %v", err)
 	}
 	var aborted *AbortedError
@@ -98,6 +100,30 @@ func TestFunctionPanicsInABriefCall(t *testing.T) {
 	}
 	if tensor.Func("IUerlaaz", func(_, _, _ []int64) {}).ID() != 0 {
 		t.Error("the ID is not 0")
+	}
+}
+
+// That the communicator has ended is told, even if the link does not take it at once and the goroutine has gone.
+func TestFunctionEndsItsGoroutineInABriefCall(t *testing.T) {
+	var r request
+	buf := []int64{1}
+	exits := false
+	allReduce(&r, buf, buf, tensor.Func("exits", func(_, _, _ []int64) {
+		if exits {
+			runtime.Goexit()
+		}
+	}))
+	l := &inliner{}
+	c, entry := known(t, l, &r)
+	exits, l.refused = true, true
+	var caller sync.WaitGroup
+	caller.Go(func() { _, _, _ = c.tryBrief(entry, &r) }) // with the test's turn
+	caller.Wait()
+	if err := c.usable(); !errors.Is(err, ErrGoexit) {
+		t.Errorf("the communicator: %v", err)
+	}
+	if !l.givesLater(c) {
+		t.Error("nobody is told")
 	}
 }
 
@@ -171,8 +197,9 @@ func TestFunctionPanicsOnAFrame(t *testing.T) {
 	}
 }
 
-// A function that ends the pump's goroutine ends no other call.
-func TestFunctionEndsThePump(t *testing.T) {
+// Where a function ends the goroutine that was at work for other communicators, too, all of them end. The pump
+// may be that goroutine, or who waits for another call.
+func TestFunctionEndsItsGoroutine(t *testing.T) {
 	ctx := testContext(t)
 	comms := ranks(t, setting{size: 2})
 	others := make([]*Comm, len(comms))
@@ -183,15 +210,24 @@ func TestFunctionEndsThePump(t *testing.T) {
 		t.Fatal(err)
 	}
 	exits := tensor.Func("exits", func(_, _, _ []int64) { runtime.Goexit() })
-	err := together(comms, func(c *Comm) error {
-		AllReduceAsync(ctx, others[c.rank], make([]int64, 1000), exits)
-		until(t, ctx, c, func(pump, bool) bool { return others[c.rank].failed != nil })
-		w := AllReduceAsync(ctx, c, make([]int64, 1000), tensor.Sum)
-		until(t, ctx, c, func(pump, bool) bool { return w.call == nil || w.call.done })
-		return w.Wait()
-	})
-	if err != nil {
-		t.Error(err)
+	for rank, c := range comms {
+		var callers sync.WaitGroup
+		for range 3 { // one of them leads
+			callers.Go(func() {
+				for AllReduce(ctx, c, make([]int64, 100_000), tensor.Sum) == nil {
+				}
+			})
+		}
+		AllReduceAsync(ctx, others[rank], make([]int64, 1000), exits) // nobody waits for it
+		defer callers.Wait()
+	}
+	for rank, c := range comms {
+		for _, c := range []*Comm{c, others[rank]} {
+			until(t, ctx, c, func(pump, bool) bool { return c.failed != nil })
+			if err := Barrier(ctx, c); !errors.Is(err, ErrGoexit) && !strings.Contains(err.Error(), ErrGoexit.Error()) {
+				t.Errorf("rank %d: %v", rank, err)
+			}
+		}
 	}
 }
 

@@ -11,8 +11,8 @@ type Inliner interface {
 	// frame at once if it has counted those before.
 	Inline() int
 	// Post is Send with one piece. False means that it has not taken the frame: Send may, or tells why not. It
-	// takes those of at most Inline bytes when there is room. The caller vouches for what Send checks: the header's kind, and its length,
-	// which is that of the payload.
+	// takes those of at most Inline bytes when it knows of room. The caller vouches for what Send checks: the
+	// header's kind, and its length, which is that of the payload.
 	Post(h *Header, payload []byte) bool
 	// Pick takes the next frame, if Post could take it and it is the one that is wanted: its header differs from
 	// want in Credit and Checksum at most. It returns the payload, which is as Peek's, and the frame's credit.
