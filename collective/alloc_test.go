@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 
@@ -122,4 +123,52 @@ func allocations(
 		}
 	}
 	return n, err
+}
+
+// TestColdCopies makes calls whose results go past the caches, into buffers that begin anywhere.
+func TestColdCopies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much memory")
+	}
+	for _, g := range grounds {
+		t.Run(g.name, func(t *testing.T) {
+			ctx := testContext(t)
+			const count = coldBytes/3 + 1001 // of bytes: three ranks' make a cold result
+			err := together(ranks(t, setting{size: 3, driver: g.driver()}), func(c *Comm) error {
+				part := func(rank int) []uint8 {
+					b := Alloc[uint8](c, count+rank+5)[rank+5:]
+					for i := range b {
+						b[i] = uint8(i*7 + i>>8*13 + rank)
+					}
+					return b
+				}
+				got := Alloc[uint8](c, 3*count+3)[3:]
+				if err := AllGather(ctx, c, got, part(c.rank)); err != nil {
+					return err
+				}
+				for rank := range 3 {
+					if !slices.Equal(got[rank*count:(rank+1)*count], part(rank)) {
+						return fmt.Errorf("the part of rank %d is another", rank)
+					}
+				}
+				for i := range got {
+					got[i] += uint8(c.rank)
+				}
+				if err := AllReduce(ctx, c, got, tensor.Min); err != nil { // rank 0 has the least, but where 256 is passed
+					return err
+				}
+				for rank := range 3 {
+					for i, x := range part(rank) {
+						if y := got[rank*count+i]; y != min(x, x+1, x+2) {
+							return fmt.Errorf("the least of element %d of part %d is %d", i, rank, y)
+						}
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

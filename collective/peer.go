@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tutti-ml/tutti/schedule"
+	"github.com/tutti-ml/tutti/tensor"
 	"github.com/tutti-ml/tutti/transport"
 )
 
@@ -34,6 +35,7 @@ type inLink struct {
 	transport.Link
 	expecter transport.Expecter // the same, where it is one
 	inliner  transport.Inliner  // the same, where it is one
+	shows    bool               // it is a transport.Shower
 	expected bool               // it has memory of callers'
 	filling  *heldFrame         // the head frame, being moved to held memory
 	fillCh   *channel
@@ -48,7 +50,8 @@ type inLink struct {
 func newInLink(l transport.Link) *inLink {
 	expecter, _ := l.(transport.Expecter)
 	inliner, _ := l.(transport.Inliner)
-	return &inLink{Link: l, expecter: expecter, inliner: inliner}
+	_, shows := l.(transport.Shower)
+	return &inLink{Link: l, expecter: expecter, inliner: inliner, shows: shows}
 }
 
 // next returns the header of the frame at the head. It is gone with the last byte of the payload.
@@ -90,7 +93,7 @@ func (e *engine) receive(cl *callLink, l *inLink, flags transport.Flags) (moved,
 		var took int
 		if o.Kind == schedule.Recv && c.entry.wire == 0 {
 			dst := c.part(&o.Dst, cl.got, n-cl.got)
-			if took, err = l.Read(dst); took > 0 {
+			if took, err = c.read(l, cl.link.Recvs[cl.recvAt], dst); took > 0 {
 				e.sum(cl, flags, dst[:took])
 			}
 		} else {
@@ -111,6 +114,25 @@ func (e *engine) receive(cl *callLink, l *inLink, flags transport.Flags) (moved,
 		moved = true
 	}
 	return true, true, nil
+}
+
+// coldBytes is from where on a result is more than what caches of the field hold, with what it is made of. Measured
+// over shared memory, 2 ranks, L3 cache of 32 MiB: at 4 MiB a cold copy is slower, from 8 MiB on faster.
+const coldBytes = 8 << 20
+
+// read moves payload to where operation i wants it. What no other operation of a large call needs goes past the
+// caches.
+func (c *call) read(l *inLink, i int32, dst []byte) (int, error) {
+	if !l.shows || len(c.buf[schedule.Out]) < coldBytes || c.plan.SuccAt[i] != c.plan.SuccAt[i+1] {
+		return l.Read(dst)
+	}
+	b, err := l.Peek()
+	n := min(len(b), len(dst))
+	if n > 0 {
+		tensor.CopyCold(dst[:n], b[:n])
+		l.Discard(n)
+	}
+	return n, err
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -30,6 +30,8 @@ type kernels struct {
 	reduce [typeCount][opCount]kernel
 	finish [typeCount]divider
 	wire   [typeCount]wireKernels // F16 and BF16
+	// copyCold copies n bytes, a multiple of coldBlock, to a multiple of vectorBytes; nil where there is only copy.
+	copyCold func(dst, src *byte, n uintptr)
 }
 
 // active is the path in use: chosen once at start, exchanged only by tests.

@@ -33,6 +33,7 @@ func assembly(avx2, f16c bool) *kernels {
 			k.reduce[t][code].vector = f
 		}
 	}
+	k.copyCold = copyColdAVX2
 	k.finish[F64].vector = divF64AVX2
 	k.finish[F32].vector = divF32AVX2
 	k.finish[BF16].vector = divBF16AVX2

@@ -31,6 +31,8 @@
 // [Narrow], [Widen], [Round] and [Op.ReduceWide] let messages between float32 vectors be Float16 or
 // BFloat16, under the same rules: rounded to nearest, ties to even, subnormals kept, one NaN.
 //
+// [CopyCold] copies what is too large for caches.
+//
 // # Paths
 //
 // On amd64 with AVX2 (and F16C for Float16) vectors of 32 bytes or more, of 8 elements where two

@@ -283,3 +283,10 @@ func ExampleOp_Widens() {
 	}
 	// Output: sum true; prod false; min true; max true; avg true;
 }
+
+func ExampleCopyCold() {
+	gathered, part := make([]byte, 4), []byte{1, 2}
+	tensor.CopyCold(gathered[2:], part)
+	fmt.Println(gathered)
+	// Output: [0 0 1 2]
+}

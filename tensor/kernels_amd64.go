@@ -523,3 +523,9 @@ func minWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
 //
 //go:noescape
 func maxWideBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// copyColdAVX2 copies n bytes to where no cache keeps them.
+// n is a multiple of 256, and dst one of 32; dst and src are apart.
+//
+//go:noescape
+func copyColdAVX2(dst *byte, src *byte, n uintptr)

@@ -19,7 +19,8 @@
 //   - Memory is lent, not copied: a sender's until Sent counts the frame, a transport's from Peek
 //     to the next receiving call.
 //     Where an endpoint is an Allocator, its links move that memory with fewer copies. An Inliner
-//     copies payloads of few bytes at once, so they are not lent at all, and takes no lock for most.
+//     copies payloads of few bytes at once, so they are not lent at all, and takes no lock for most. A
+//     Shower has all that arrives in memory that Peek shows.
 //   - A receiver sees the header first and then chooses where the payload goes.
 //   - A lost peer is an error of the link, after all that came before. Nothing is sent twice, and
 //     nothing is dialled again by itself.

@@ -44,6 +44,7 @@ func generate() (assembly, stubs []byte, err error) {
 	e.floats()
 	e.halves()
 	e.wires()
+	e.copies()
 	file, err := e.Result()
 	if err != nil {
 		return nil, nil, fmt.Errorf("building: %w", err)

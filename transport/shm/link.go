@@ -44,7 +44,10 @@ type link struct {
 	onClose    func(*link)
 }
 
-var _ transport.Inliner = (*link)(nil)
+var (
+	_ transport.Inliner = (*link)(nil)
+	_ transport.Shower  = (*link)(nil)
+)
 
 // newLink takes over fd and the segment.
 func newLink(fd int, seg segment, l link) *link {
@@ -85,6 +88,9 @@ func (l *link) Send(h *transport.Header, pieces [2][]byte) (bool, error) {
 	l.turn.Unlock()
 	return taken, err
 }
+
+// Shows says that Peek shows all payloads: where the other end has them, or in the segment.
+func (*link) Shows() {}
 
 // Inline is what goes with a line, or through the small ring.
 func (l *link) Inline() int { return inlineBytes }
