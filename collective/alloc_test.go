@@ -8,7 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tutti-ml/tutti/schedule"
 	"github.com/tutti-ml/tutti/tensor"
+	"github.com/tutti-ml/tutti/transport"
 )
 
 // steady is a call that is made again and again with the same buffers.
@@ -170,5 +172,39 @@ func TestColdCopies(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// copied counts how payloads are taken.
+type copied struct {
+	transport.Link
+	peeks, reads int
+}
+
+func (l *copied) Peek() ([]byte, error)    { l.peeks++; return []byte{1, 2, 3}, nil }
+func (l *copied) Read([]byte) (int, error) { l.reads++; return 2, nil }
+func (*copied) Discard(int)                {}
+
+// Only what is large, done with, and all in sight goes past the caches.
+func TestWhatIsCold(t *testing.T) {
+	plan := &schedule.Plan{SuccAt: []int32{0, 0, 1}} // the second operation has a successor
+	for _, test := range []struct {
+		bytes int
+		op    int32
+		shows bool
+		cold  bool
+	}{
+		{coldBytes, 0, true, true},
+		{coldBytes - 1, 0, true, false},
+		{coldBytes, 1, true, false},
+		{coldBytes, 0, false, false},
+	} {
+		l, dst := &copied{}, make([]byte, 2)
+		c := &call{plan: plan}
+		c.buf[schedule.Out] = make([]byte, test.bytes)
+		n, err := c.read(&inLink{Link: l, shows: test.shows}, test.op, dst)
+		if n != 2 || err != nil || (l.peeks > 0) != test.cold || (l.reads > 0) == test.cold || test.cold && dst[1] != 2 {
+			t.Errorf("%+v: %d bytes, %v; %d peeks, %d reads", test, n, err, l.peeks, l.reads)
+		}
 	}
 }

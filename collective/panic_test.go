@@ -127,10 +127,9 @@ func TestFunctionEndsItsGoroutineInABriefCall(t *testing.T) {
 	}
 }
 
-// A function may run in another call's goroutine: that call goes on.
-func TestFunctionPanicsInAnothersCall(t *testing.T) {
-	ctx := testContext(t)
-	comms := ranks(t, setting{size: 2})
+// again makes a second communicator of the same ranks.
+func again(t *testing.T, ctx context.Context, comms []*Comm) []*Comm {
+	t.Helper()
 	others := make([]*Comm, len(comms))
 	if err := together(comms, func(c *Comm) (err error) {
 		others[c.rank], err = c.Split(ctx, 0, c.rank)
@@ -138,6 +137,14 @@ func TestFunctionPanicsInAnothersCall(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	return others
+}
+
+// A function may run in another call's goroutine: that call goes on.
+func TestFunctionPanicsInAnothersCall(t *testing.T) {
+	ctx := testContext(t)
+	comms := ranks(t, setting{size: 2})
+	others := again(t, ctx, comms)
 	withoutPump(comms...)
 	fails := tensor.Func("fails", func(_, _, _ []int64) { panic("no sum") })
 	err := together(comms, func(c *Comm) error {
@@ -202,13 +209,7 @@ func TestFunctionPanicsOnAFrame(t *testing.T) {
 func TestFunctionEndsItsGoroutine(t *testing.T) {
 	ctx := testContext(t)
 	comms := ranks(t, setting{size: 2})
-	others := make([]*Comm, len(comms))
-	if err := together(comms, func(c *Comm) (err error) {
-		others[c.rank], err = c.Split(ctx, 0, c.rank)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	others := again(t, ctx, comms)
 	exits := tensor.Func("exits", func(_, _, _ []int64) { runtime.Goexit() })
 	for rank, c := range comms {
 		var callers sync.WaitGroup

@@ -41,6 +41,21 @@ func TestCopyCold(t *testing.T) {
 	})
 }
 
+func TestCopyColdWantsEqualLengths(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for _, n := range []int{0, 1, 4 * coldBlock} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%d bytes are copied to %d", n, n+1)
+					}
+				}()
+				CopyCold(make([]byte, n+1), make([]byte, n))
+			}()
+		}
+	})
+}
+
 func BenchmarkCopyCold(b *testing.B) {
 	dst, src := AllocBytes(64<<20), AllocBytes(64<<20)
 	for name, f := range map[string]func(dst, src []byte){
