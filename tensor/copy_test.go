@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 )
 
 // TestCopyCold copies vectors of all lengths around those of blocks, from and to everywhere in a cache line, and
@@ -54,6 +55,68 @@ func TestCopyColdWantsEqualLengths(t *testing.T) {
 			}()
 		}
 	})
+}
+
+// TestColdKernel looks at what a cold kernel is given: what it may be, and as much as it can be.
+func TestColdKernel(t *testing.T) {
+	k := loops()
+	var cold int
+	k.reduce[F32][codeSum].cold = func(dst, a, b *byte, n uintptr) {
+		if uintptr(unsafe.Pointer(dst))%vectorBytes != 0 || n < vectorBytes || n > stretch || n%4 != 0 {
+			t.Errorf("a cold kernel is given %d bytes at %p", n, dst)
+		}
+		cold += int(n)
+		sumF := k.reduce[F32][codeSum].loop
+		sumF(unsafe.Slice(dst, n), unsafe.Slice(a, n), unsafe.Slice(b, n))
+	}
+	defer use(k)()
+	a, b, dst := AllocBytes(2*stretch+4096), AllocBytes(2*stretch+4096), AllocBytes(2*stretch+4096)
+	for _, test := range []struct {
+		op            Op
+		offset, bytes int
+		inPlace       bool
+		cold          int
+	}{
+		{Sum, 0, 4096, false, 4096},
+		{Avg, 0, 4096, false, 4096},
+		{Sum, 4, 4096, false, 4096 - 28},
+		{Sum, 28, 4 + 32, false, 32},
+		{Sum, 28, 32, false, 0},
+		{Sum, 0, 28, false, 0},
+		{Sum, 0, 0, false, 0},
+		{Sum, 0, 4096, true, 0},
+		{Max, 0, 4096, false, 0},
+		{Sum, 0, stretch + 4, false, stretch},
+		{Sum, 32, 2*stretch + 36, false, 2*stretch + 36},
+	} {
+		cold = 0
+		to := dst[test.offset : test.offset+test.bytes]
+		from := a[:test.bytes]
+		if test.inPlace {
+			from = to
+		}
+		test.op.ReduceCold(F32, to, from, b[:test.bytes])
+		if cold != test.cold {
+			t.Errorf("%v of %d bytes at %d, in place %v: %d bytes past the caches, want %d", test.op, test.bytes,
+				test.offset, test.inPlace, cold, test.cold)
+		}
+	}
+}
+
+func BenchmarkReduceCold(b *testing.B) {
+	dst, x, y := AllocBytes(64<<20), AllocBytes(64<<20), AllocBytes(64<<20)
+	for name, f := range map[string]func(Op, Type, []byte, []byte, []byte){
+		"Reduce": Op.Reduce, "ReduceCold": Op.ReduceCold,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(dst)))
+			for b.Loop() {
+				for at := 0; at < len(dst); at += 256 << 10 {
+					f(Sum, F32, dst[at:at+256<<10], x[at:at+256<<10], y[at:at+256<<10])
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkCopyCold(b *testing.B) {

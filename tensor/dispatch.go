@@ -10,9 +10,11 @@ const (
 	stretch = 1 << 20
 )
 
-// kernel reduces vectors of one type with one operation. vector is nil where only the loop exists.
+// kernel reduces vectors of one type with one operation. vector is nil where only the loop exists, and cold where
+// no kernel goes past the caches.
 type kernel struct {
 	vector vectorFunc
+	cold   vectorFunc // dst is a multiple of vectorBytes, apart from a and b
 	loop   func(dst, a, b []byte)
 }
 
@@ -58,6 +60,22 @@ func (k *kernel) run(dst, a, b []byte) {
 		return
 	}
 	k.vector(unsafe.SliceData(dst), unsafe.SliceData(a), unsafe.SliceData(b), uintptr(len(dst)))
+}
+
+// runCold is run for what need not be in a cache afterwards; dst is apart from a and b.
+func (k *kernel) runCold(dst, a, b []byte) {
+	head := int(-address(dst) & (vectorBytes - 1))
+	if k.cold == nil || len(dst)-head < vectorBytes {
+		k.run(dst, a, b)
+		return
+	}
+	k.loop(dst[:head], a[:head], b[:head])
+	for dst, a, b = dst[head:], a[head:], b[head:]; len(dst) >= vectorBytes; {
+		n := min(len(dst), stretch)
+		k.cold(unsafe.SliceData(dst), unsafe.SliceData(a), unsafe.SliceData(b), uintptr(n))
+		dst, a, b = dst[n:], a[n:], b[n:]
+	}
+	k.loop(dst, a, b)
 }
 
 func (d *divider) run(dst []byte, count int) {

@@ -33,6 +33,12 @@ func assembly(avx2, f16c bool) *kernels {
 			k.reduce[t][code].vector = f
 		}
 	}
+	for t, f := range map[Type]vectorFunc{
+		F64: sumF64ColdAVX2, F32: sumF32ColdAVX2, BF16: sumBF16ColdAVX2, I8: sumI8ColdAVX2, U8: sumI8ColdAVX2,
+		I32: sumI32ColdAVX2, I64: sumI64ColdAVX2, U64: sumI64ColdAVX2,
+	} {
+		k.reduce[t][codeSum].cold = f
+	}
 	k.copyCold = copyColdAVX2
 	k.finish[F64].vector = divF64AVX2
 	k.finish[F32].vector = divF32AVX2
@@ -48,7 +54,7 @@ func assembly(avx2, f16c bool) *kernels {
 		w.reduce[codeSum].vector = sumWideF16AVX2
 		w.reduce[codeMin].vector = minWideF16AVX2
 		w.reduce[codeMax].vector = maxWideF16AVX2
-		k.reduce[F16][codeSum].vector = sumF16AVX2
+		k.reduce[F16][codeSum].vector, k.reduce[F16][codeSum].cold = sumF16AVX2, sumF16ColdAVX2
 		k.reduce[F16][codeProd].vector = prodF16AVX2
 		k.finish[F16].vector = divF16AVX2
 	}

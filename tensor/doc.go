@@ -31,7 +31,7 @@
 // [Narrow], [Widen], [Round] and [Op.ReduceWide] let messages between float32 vectors be Float16 or
 // BFloat16, under the same rules: rounded to nearest, ties to even, subnormals kept, one NaN.
 //
-// [CopyCold] copies what is too large for caches.
+// [CopyCold] copies, and [Op.ReduceCold] reduces to, what is too large for caches.
 //
 // # Paths
 //

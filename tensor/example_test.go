@@ -290,3 +290,11 @@ func ExampleCopyCold() {
 	fmt.Println(gathered)
 	// Output: [0 0 1 2]
 }
+
+func ExampleOp_ReduceCold() {
+	sum := make([]float32, 3)
+	x, y := []float32{1, 2, 3}, []float32{10, 20, 30}
+	tensor.Sum.ReduceCold(tensor.F32, tensor.Bytes(sum), tensor.Bytes(x), tensor.Bytes(y))
+	fmt.Println(sum)
+	// Output: [11 22 33]
+}

@@ -15,6 +15,17 @@ package tensor
 //go:noescape
 func sumI8AVX2(dst *byte, a *byte, b *byte, n uintptr)
 
+// sumI8ColdAVX2 computes n >= 32 bytes of whole elements:
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
+// dst, which no cache keeps, begins at a multiple of 32, apart from a and b.
+//
+//go:noescape
+func sumI8ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+
 // sumI32AVX2 computes n >= 32 bytes of whole elements:
 //
 //	for i := range dst {
@@ -26,6 +37,17 @@ func sumI8AVX2(dst *byte, a *byte, b *byte, n uintptr)
 //go:noescape
 func sumI32AVX2(dst *byte, a *byte, b *byte, n uintptr)
 
+// sumI32ColdAVX2 computes n >= 32 bytes of whole elements:
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
+// dst, which no cache keeps, begins at a multiple of 32, apart from a and b.
+//
+//go:noescape
+func sumI32ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+
 // sumI64AVX2 computes n >= 32 bytes of whole elements:
 //
 //	for i := range dst {
@@ -36,6 +58,17 @@ func sumI32AVX2(dst *byte, a *byte, b *byte, n uintptr)
 //
 //go:noescape
 func sumI64AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// sumI64ColdAVX2 computes n >= 32 bytes of whole elements:
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
+// dst, which no cache keeps, begins at a multiple of 32, apart from a and b.
+//
+//go:noescape
+func sumI64ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
 
 // prodI32AVX2 computes n >= 32 bytes of whole elements:
 //
@@ -191,6 +224,17 @@ func maxU64AVX2(dst *byte, a *byte, b *byte, n uintptr)
 //go:noescape
 func sumF64AVX2(dst *byte, a *byte, b *byte, n uintptr)
 
+// sumF64ColdAVX2 computes n >= 32 bytes of whole elements:
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
+// dst, which no cache keeps, begins at a multiple of 32, apart from a and b.
+//
+//go:noescape
+func sumF64ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+
 // prodF64AVX2 computes n >= 32 bytes of whole elements:
 //
 //	for i := range dst {
@@ -243,6 +287,17 @@ func divF64AVX2(dst *byte, n uintptr, count int)
 //
 //go:noescape
 func sumF32AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// sumF32ColdAVX2 computes n >= 32 bytes of whole elements:
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
+// dst, which no cache keeps, begins at a multiple of 32, apart from a and b.
+//
+//go:noescape
+func sumF32ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
 
 // prodF32AVX2 computes n >= 32 bytes of whole elements:
 //
@@ -297,6 +352,17 @@ func divF32AVX2(dst *byte, n uintptr, count int)
 //go:noescape
 func sumF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
 
+// sumF16ColdAVX2 computes n >= 32 bytes of whole elements:
+//
+//	for i := range dst {
+//		dst[i] = ToFloat16(a[i].Float32() + b[i].Float32())
+//	}
+//
+// dst, which no cache keeps, begins at a multiple of 32, apart from a and b.
+//
+//go:noescape
+func sumF16ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+
 // prodF16AVX2 computes n >= 32 bytes of whole elements:
 //
 //	for i := range dst {
@@ -349,6 +415,17 @@ func maxF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
 //
 //go:noescape
 func sumBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
+
+// sumBF16ColdAVX2 computes n >= 32 bytes of whole elements:
+//
+//	for i := range dst {
+//		dst[i] = ToBFloat16(a[i].Float32() + b[i].Float32())
+//	}
+//
+// dst, which no cache keeps, begins at a multiple of 32, apart from a and b.
+//
+//go:noescape
+func sumBF16ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
 
 // prodBF16AVX2 computes n >= 32 bytes of whole elements:
 //

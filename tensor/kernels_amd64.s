@@ -71,6 +71,74 @@ vectors_done:
 	VZEROUPPER
 	RET
 
+// func sumI8ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumI8ColdAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+	// The last vector, to be stored at the end.
+	VMOVDQU -32(CX)(BX*1), Y0
+	VPADDB  -32(DX)(BX*1), Y0, Y0
+	LEAQ    -32(AX)(BX*1), SI
+	SUBQ    $0x00000100, BX
+	JB      blocks_done
+
+blocks:
+	VMOVDQU  (CX), Y1
+	VPADDB   (DX), Y1, Y1
+	VMOVDQU  32(CX), Y2
+	VPADDB   32(DX), Y2, Y2
+	VMOVDQU  64(CX), Y3
+	VPADDB   64(DX), Y3, Y3
+	VMOVDQU  96(CX), Y4
+	VPADDB   96(DX), Y4, Y4
+	VMOVDQU  128(CX), Y5
+	VPADDB   128(DX), Y5, Y5
+	VMOVDQU  160(CX), Y6
+	VPADDB   160(DX), Y6, Y6
+	VMOVDQU  192(CX), Y7
+	VPADDB   192(DX), Y7, Y7
+	VMOVDQU  224(CX), Y8
+	VPADDB   224(DX), Y8, Y8
+	VMOVNTDQ Y1, (AX)
+	VMOVNTDQ Y2, 32(AX)
+	VMOVNTDQ Y3, 64(AX)
+	VMOVNTDQ Y4, 96(AX)
+	VMOVNTDQ Y5, 128(AX)
+	VMOVNTDQ Y6, 160(AX)
+	VMOVNTDQ Y7, 192(AX)
+	VMOVNTDQ Y8, 224(AX)
+	ADDQ     $0x00000100, AX
+	ADDQ     $0x00000100, CX
+	ADDQ     $0x00000100, DX
+	SUBQ     $0x00000100, BX
+	JAE      blocks
+
+blocks_done:
+	ADDQ $0x00000100, BX
+	SUBQ $0x00000020, BX
+	JB   vectors_done
+
+vectors:
+	VMOVDQU  (CX), Y1
+	VPADDB   (DX), Y1, Y1
+	VMOVNTDQ Y1, (AX)
+	ADDQ     $0x00000020, AX
+	ADDQ     $0x00000020, CX
+	ADDQ     $0x00000020, DX
+	SUBQ     $0x00000020, BX
+	JAE      vectors
+
+vectors_done:
+	ADDQ    $0x00000020, BX
+	VMOVDQU Y0, (SI)
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func sumI32AVX2(dst *byte, a *byte, b *byte, n uintptr)
 // Requires: AVX, AVX2
 TEXT ·sumI32AVX2(SB), NOSPLIT, $0-32
@@ -138,6 +206,74 @@ vectors_done:
 	VZEROUPPER
 	RET
 
+// func sumI32ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumI32ColdAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+	// The last vector, to be stored at the end.
+	VMOVDQU -32(CX)(BX*1), Y0
+	VPADDD  -32(DX)(BX*1), Y0, Y0
+	LEAQ    -32(AX)(BX*1), SI
+	SUBQ    $0x00000100, BX
+	JB      blocks_done
+
+blocks:
+	VMOVDQU  (CX), Y1
+	VPADDD   (DX), Y1, Y1
+	VMOVDQU  32(CX), Y2
+	VPADDD   32(DX), Y2, Y2
+	VMOVDQU  64(CX), Y3
+	VPADDD   64(DX), Y3, Y3
+	VMOVDQU  96(CX), Y4
+	VPADDD   96(DX), Y4, Y4
+	VMOVDQU  128(CX), Y5
+	VPADDD   128(DX), Y5, Y5
+	VMOVDQU  160(CX), Y6
+	VPADDD   160(DX), Y6, Y6
+	VMOVDQU  192(CX), Y7
+	VPADDD   192(DX), Y7, Y7
+	VMOVDQU  224(CX), Y8
+	VPADDD   224(DX), Y8, Y8
+	VMOVNTDQ Y1, (AX)
+	VMOVNTDQ Y2, 32(AX)
+	VMOVNTDQ Y3, 64(AX)
+	VMOVNTDQ Y4, 96(AX)
+	VMOVNTDQ Y5, 128(AX)
+	VMOVNTDQ Y6, 160(AX)
+	VMOVNTDQ Y7, 192(AX)
+	VMOVNTDQ Y8, 224(AX)
+	ADDQ     $0x00000100, AX
+	ADDQ     $0x00000100, CX
+	ADDQ     $0x00000100, DX
+	SUBQ     $0x00000100, BX
+	JAE      blocks
+
+blocks_done:
+	ADDQ $0x00000100, BX
+	SUBQ $0x00000020, BX
+	JB   vectors_done
+
+vectors:
+	VMOVDQU  (CX), Y1
+	VPADDD   (DX), Y1, Y1
+	VMOVNTDQ Y1, (AX)
+	ADDQ     $0x00000020, AX
+	ADDQ     $0x00000020, CX
+	ADDQ     $0x00000020, DX
+	SUBQ     $0x00000020, BX
+	JAE      vectors
+
+vectors_done:
+	ADDQ    $0x00000020, BX
+	VMOVDQU Y0, (SI)
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func sumI64AVX2(dst *byte, a *byte, b *byte, n uintptr)
 // Requires: AVX, AVX2
 TEXT ·sumI64AVX2(SB), NOSPLIT, $0-32
@@ -202,6 +338,74 @@ vectors:
 vectors_done:
 	ADDQ    $0x00000020, BX
 	VMOVDQU Y0, (SI)
+	VZEROUPPER
+	RET
+
+// func sumI64ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumI64ColdAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+	// The last vector, to be stored at the end.
+	VMOVDQU -32(CX)(BX*1), Y0
+	VPADDQ  -32(DX)(BX*1), Y0, Y0
+	LEAQ    -32(AX)(BX*1), SI
+	SUBQ    $0x00000100, BX
+	JB      blocks_done
+
+blocks:
+	VMOVDQU  (CX), Y1
+	VPADDQ   (DX), Y1, Y1
+	VMOVDQU  32(CX), Y2
+	VPADDQ   32(DX), Y2, Y2
+	VMOVDQU  64(CX), Y3
+	VPADDQ   64(DX), Y3, Y3
+	VMOVDQU  96(CX), Y4
+	VPADDQ   96(DX), Y4, Y4
+	VMOVDQU  128(CX), Y5
+	VPADDQ   128(DX), Y5, Y5
+	VMOVDQU  160(CX), Y6
+	VPADDQ   160(DX), Y6, Y6
+	VMOVDQU  192(CX), Y7
+	VPADDQ   192(DX), Y7, Y7
+	VMOVDQU  224(CX), Y8
+	VPADDQ   224(DX), Y8, Y8
+	VMOVNTDQ Y1, (AX)
+	VMOVNTDQ Y2, 32(AX)
+	VMOVNTDQ Y3, 64(AX)
+	VMOVNTDQ Y4, 96(AX)
+	VMOVNTDQ Y5, 128(AX)
+	VMOVNTDQ Y6, 160(AX)
+	VMOVNTDQ Y7, 192(AX)
+	VMOVNTDQ Y8, 224(AX)
+	ADDQ     $0x00000100, AX
+	ADDQ     $0x00000100, CX
+	ADDQ     $0x00000100, DX
+	SUBQ     $0x00000100, BX
+	JAE      blocks
+
+blocks_done:
+	ADDQ $0x00000100, BX
+	SUBQ $0x00000020, BX
+	JB   vectors_done
+
+vectors:
+	VMOVDQU  (CX), Y1
+	VPADDQ   (DX), Y1, Y1
+	VMOVNTDQ Y1, (AX)
+	ADDQ     $0x00000020, AX
+	ADDQ     $0x00000020, CX
+	ADDQ     $0x00000020, DX
+	SUBQ     $0x00000020, BX
+	JAE      vectors
+
+vectors_done:
+	ADDQ    $0x00000020, BX
+	VMOVDQU Y0, (SI)
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -1238,6 +1442,95 @@ vectors_done:
 DATA q7ff8000000000000<>+0(SB)/8, $0x7ff8000000000000
 GLOBL q7ff8000000000000<>(SB), RODATA|NOPTR, $8
 
+// func sumF64ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumF64ColdAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTQ q7ff8000000000000<>+0(SB), Y0
+
+	// The last vector, to be stored at the end.
+	VMOVDQU   -32(CX)(BX*1), Y1
+	VADDPD    -32(DX)(BX*1), Y1, Y1
+	VCMPPD    $0x03, Y1, Y1, Y2
+	VBLENDVPD Y2, Y0, Y1, Y1
+	LEAQ      -32(AX)(BX*1), SI
+	SUBQ      $0x00000100, BX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y2
+	VADDPD    (DX), Y2, Y2
+	VCMPPD    $0x03, Y2, Y2, Y3
+	VBLENDVPD Y3, Y0, Y2, Y2
+	VMOVDQU   32(CX), Y3
+	VADDPD    32(DX), Y3, Y3
+	VCMPPD    $0x03, Y3, Y3, Y4
+	VBLENDVPD Y4, Y0, Y3, Y3
+	VMOVDQU   64(CX), Y4
+	VADDPD    64(DX), Y4, Y4
+	VCMPPD    $0x03, Y4, Y4, Y5
+	VBLENDVPD Y5, Y0, Y4, Y4
+	VMOVDQU   96(CX), Y5
+	VADDPD    96(DX), Y5, Y5
+	VCMPPD    $0x03, Y5, Y5, Y6
+	VBLENDVPD Y6, Y0, Y5, Y5
+	VMOVDQU   128(CX), Y6
+	VADDPD    128(DX), Y6, Y6
+	VCMPPD    $0x03, Y6, Y6, Y7
+	VBLENDVPD Y7, Y0, Y6, Y6
+	VMOVDQU   160(CX), Y7
+	VADDPD    160(DX), Y7, Y7
+	VCMPPD    $0x03, Y7, Y7, Y8
+	VBLENDVPD Y8, Y0, Y7, Y7
+	VMOVDQU   192(CX), Y8
+	VADDPD    192(DX), Y8, Y8
+	VCMPPD    $0x03, Y8, Y8, Y9
+	VBLENDVPD Y9, Y0, Y8, Y8
+	VMOVDQU   224(CX), Y9
+	VADDPD    224(DX), Y9, Y9
+	VCMPPD    $0x03, Y9, Y9, Y10
+	VBLENDVPD Y10, Y0, Y9, Y9
+	VMOVNTDQ  Y2, (AX)
+	VMOVNTDQ  Y3, 32(AX)
+	VMOVNTDQ  Y4, 64(AX)
+	VMOVNTDQ  Y5, 96(AX)
+	VMOVNTDQ  Y6, 128(AX)
+	VMOVNTDQ  Y7, 160(AX)
+	VMOVNTDQ  Y8, 192(AX)
+	VMOVNTDQ  Y9, 224(AX)
+	ADDQ      $0x00000100, AX
+	ADDQ      $0x00000100, CX
+	ADDQ      $0x00000100, DX
+	SUBQ      $0x00000100, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000100, BX
+	SUBQ $0x00000020, BX
+	JB   vectors_done
+
+vectors:
+	VMOVDQU   (CX), Y2
+	VADDPD    (DX), Y2, Y2
+	VCMPPD    $0x03, Y2, Y2, Y3
+	VBLENDVPD Y3, Y0, Y2, Y2
+	VMOVNTDQ  Y2, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000020, BX
+	JAE       vectors
+
+vectors_done:
+	ADDQ    $0x00000020, BX
+	VMOVDQU Y1, (SI)
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func prodF64AVX2(dst *byte, a *byte, b *byte, n uintptr)
 // Requires: AVX, AVX2
 TEXT ·prodF64AVX2(SB), NOSPLIT, $0-32
@@ -1654,6 +1947,95 @@ vectors_done:
 
 DATA d7fc00000<>+0(SB)/4, $0x7fc00000
 GLOBL d7fc00000<>(SB), RODATA|NOPTR, $4
+
+// func sumF32ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumF32ColdAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD d7fc00000<>+0(SB), Y0
+
+	// The last vector, to be stored at the end.
+	VMOVDQU   -32(CX)(BX*1), Y1
+	VADDPS    -32(DX)(BX*1), Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	LEAQ      -32(AX)(BX*1), SI
+	SUBQ      $0x00000100, BX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y2
+	VADDPS    (DX), Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVDQU   32(CX), Y3
+	VADDPS    32(DX), Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVDQU   64(CX), Y4
+	VADDPS    64(DX), Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VBLENDVPS Y5, Y0, Y4, Y4
+	VMOVDQU   96(CX), Y5
+	VADDPS    96(DX), Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVDQU   128(CX), Y6
+	VADDPS    128(DX), Y6, Y6
+	VCMPPS    $0x03, Y6, Y6, Y7
+	VBLENDVPS Y7, Y0, Y6, Y6
+	VMOVDQU   160(CX), Y7
+	VADDPS    160(DX), Y7, Y7
+	VCMPPS    $0x03, Y7, Y7, Y8
+	VBLENDVPS Y8, Y0, Y7, Y7
+	VMOVDQU   192(CX), Y8
+	VADDPS    192(DX), Y8, Y8
+	VCMPPS    $0x03, Y8, Y8, Y9
+	VBLENDVPS Y9, Y0, Y8, Y8
+	VMOVDQU   224(CX), Y9
+	VADDPS    224(DX), Y9, Y9
+	VCMPPS    $0x03, Y9, Y9, Y10
+	VBLENDVPS Y10, Y0, Y9, Y9
+	VMOVNTDQ  Y2, (AX)
+	VMOVNTDQ  Y3, 32(AX)
+	VMOVNTDQ  Y4, 64(AX)
+	VMOVNTDQ  Y5, 96(AX)
+	VMOVNTDQ  Y6, 128(AX)
+	VMOVNTDQ  Y7, 160(AX)
+	VMOVNTDQ  Y8, 192(AX)
+	VMOVNTDQ  Y9, 224(AX)
+	ADDQ      $0x00000100, AX
+	ADDQ      $0x00000100, CX
+	ADDQ      $0x00000100, DX
+	SUBQ      $0x00000100, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000100, BX
+	SUBQ $0x00000020, BX
+	JB   vectors_done
+
+vectors:
+	VMOVDQU   (CX), Y2
+	VADDPS    (DX), Y2, Y2
+	VCMPPS    $0x03, Y2, Y2, Y3
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VMOVNTDQ  Y2, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000020, BX
+	JAE       vectors
+
+vectors_done:
+	ADDQ    $0x00000020, BX
+	VMOVDQU Y1, (SI)
+	SFENCE
+	VZEROUPPER
+	RET
 
 // func prodF32AVX2(dst *byte, a *byte, b *byte, n uintptr)
 // Requires: AVX, AVX2
@@ -2081,6 +2463,99 @@ GLOBL w7c00<>(SB), RODATA|NOPTR, $2
 
 DATA w7e00<>+0(SB)/2, $0x7e00
 GLOBL w7e00<>(SB), RODATA|NOPTR, $2
+
+// func sumF16ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·sumF16ColdAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTW w7fff<>+0(SB), Y0
+	VPBROADCASTW w7c00<>+0(SB), Y1
+	VPBROADCASTW w7e00<>+0(SB), Y2
+
+	// The last vector, to be stored at the end.
+	VCVTPH2PS   -32(CX)(BX*1), Y3
+	VCVTPH2PS   -16(CX)(BX*1), Y4
+	VCVTPH2PS   -32(DX)(BX*1), Y5
+	VCVTPH2PS   -16(DX)(BX*1), Y6
+	VADDPS      Y5, Y3, Y3
+	VADDPS      Y6, Y4, Y4
+	VCVTPS2PH   $0x00, Y3, X3
+	VCVTPS2PH   $0x00, Y4, X4
+	VINSERTI128 $0x01, X4, Y3, Y3
+	VPAND       Y0, Y3, Y4
+	VPCMPGTW    Y1, Y4, Y4
+	VPBLENDVB   Y4, Y2, Y3, Y3
+	LEAQ        -32(AX)(BX*1), SI
+	SUBQ        $0x00000040, BX
+	JB          blocks_done
+
+blocks:
+	VCVTPH2PS   (CX), Y4
+	VCVTPH2PS   16(CX), Y5
+	VCVTPH2PS   (DX), Y6
+	VCVTPH2PS   16(DX), Y7
+	VADDPS      Y6, Y4, Y4
+	VADDPS      Y7, Y5, Y5
+	VCVTPS2PH   $0x00, Y4, X4
+	VCVTPS2PH   $0x00, Y5, X5
+	VINSERTI128 $0x01, X5, Y4, Y4
+	VPAND       Y0, Y4, Y5
+	VPCMPGTW    Y1, Y5, Y5
+	VPBLENDVB   Y5, Y2, Y4, Y4
+	VCVTPH2PS   32(CX), Y5
+	VCVTPH2PS   48(CX), Y6
+	VCVTPH2PS   32(DX), Y7
+	VCVTPH2PS   48(DX), Y8
+	VADDPS      Y7, Y5, Y5
+	VADDPS      Y8, Y6, Y6
+	VCVTPS2PH   $0x00, Y5, X5
+	VCVTPS2PH   $0x00, Y6, X6
+	VINSERTI128 $0x01, X6, Y5, Y5
+	VPAND       Y0, Y5, Y6
+	VPCMPGTW    Y1, Y6, Y6
+	VPBLENDVB   Y6, Y2, Y5, Y5
+	VMOVNTDQ    Y4, (AX)
+	VMOVNTDQ    Y5, 32(AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000040, BX
+	JAE         blocks
+
+blocks_done:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000020, BX
+	JB   vectors_done
+
+vectors:
+	VCVTPH2PS   (CX), Y4
+	VCVTPH2PS   16(CX), Y5
+	VCVTPH2PS   (DX), Y6
+	VCVTPH2PS   16(DX), Y7
+	VADDPS      Y6, Y4, Y4
+	VADDPS      Y7, Y5, Y5
+	VCVTPS2PH   $0x00, Y4, X4
+	VCVTPS2PH   $0x00, Y5, X5
+	VINSERTI128 $0x01, X5, Y4, Y4
+	VPAND       Y0, Y4, Y5
+	VPCMPGTW    Y1, Y5, Y5
+	VPBLENDVB   Y5, Y2, Y4, Y4
+	VMOVNTDQ    Y4, (AX)
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000020, BX
+	JAE         vectors
+
+vectors_done:
+	ADDQ    $0x00000020, BX
+	VMOVDQU Y3, (SI)
+	SFENCE
+	VZEROUPPER
+	RET
 
 // func prodF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
 // Requires: AVX, AVX2, F16C
@@ -2621,6 +3096,140 @@ GLOBL d00000001<>(SB), RODATA|NOPTR, $4
 
 DATA d00007fff<>+0(SB)/4, $0x00007fff
 GLOBL d00007fff<>(SB), RODATA|NOPTR, $4
+
+// func sumBF16ColdAVX2(dst *byte, a *byte, b *byte, n uintptr)
+// Requires: AVX, AVX2, MMX+
+TEXT ·sumBF16ColdAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VPBROADCASTD dffff0000<>+0(SB), Y0
+	VPBROADCASTD d7fc00000<>+0(SB), Y1
+	VPBROADCASTD d00000001<>+0(SB), Y2
+	VPBROADCASTD d00007fff<>+0(SB), Y3
+
+	// The last vector, to be stored at the end.
+	VMOVDQU   -32(CX)(BX*1), Y4
+	VPSLLD    $0x10, Y4, Y5
+	VPAND     Y0, Y4, Y4
+	VMOVDQU   -32(DX)(BX*1), Y6
+	VPSLLD    $0x10, Y6, Y7
+	VPAND     Y0, Y6, Y6
+	VADDPS    Y7, Y5, Y5
+	VADDPS    Y6, Y4, Y4
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y1, Y5, Y5
+	VPSRLD    $0x10, Y5, Y6
+	VPAND     Y2, Y6, Y6
+	VPADDD    Y3, Y5, Y5
+	VPADDD    Y6, Y5, Y5
+	VCMPPS    $0x03, Y4, Y4, Y6
+	VBLENDVPS Y6, Y1, Y4, Y4
+	VPSRLD    $0x10, Y4, Y6
+	VPAND     Y2, Y6, Y6
+	VPADDD    Y3, Y4, Y4
+	VPADDD    Y6, Y4, Y4
+	VPSRLD    $0x10, Y5, Y5
+	VPBLENDW  $0xaa, Y4, Y5, Y5
+	LEAQ      -32(AX)(BX*1), SI
+	SUBQ      $0x00000040, BX
+	JB        blocks_done
+
+blocks:
+	VMOVDQU   (CX), Y4
+	VPSLLD    $0x10, Y4, Y6
+	VPAND     Y0, Y4, Y4
+	VMOVDQU   (DX), Y7
+	VPSLLD    $0x10, Y7, Y8
+	VPAND     Y0, Y7, Y7
+	VADDPS    Y8, Y6, Y6
+	VADDPS    Y7, Y4, Y4
+	VCMPPS    $0x03, Y6, Y6, Y7
+	VBLENDVPS Y7, Y1, Y6, Y6
+	VPSRLD    $0x10, Y6, Y7
+	VPAND     Y2, Y7, Y7
+	VPADDD    Y3, Y6, Y6
+	VPADDD    Y7, Y6, Y6
+	VCMPPS    $0x03, Y4, Y4, Y7
+	VBLENDVPS Y7, Y1, Y4, Y4
+	VPSRLD    $0x10, Y4, Y7
+	VPAND     Y2, Y7, Y7
+	VPADDD    Y3, Y4, Y4
+	VPADDD    Y7, Y4, Y4
+	VPSRLD    $0x10, Y6, Y6
+	VPBLENDW  $0xaa, Y4, Y6, Y6
+	VMOVDQU   32(CX), Y4
+	VPSLLD    $0x10, Y4, Y7
+	VPAND     Y0, Y4, Y4
+	VMOVDQU   32(DX), Y8
+	VPSLLD    $0x10, Y8, Y9
+	VPAND     Y0, Y8, Y8
+	VADDPS    Y9, Y7, Y7
+	VADDPS    Y8, Y4, Y4
+	VCMPPS    $0x03, Y7, Y7, Y8
+	VBLENDVPS Y8, Y1, Y7, Y7
+	VPSRLD    $0x10, Y7, Y8
+	VPAND     Y2, Y8, Y8
+	VPADDD    Y3, Y7, Y7
+	VPADDD    Y8, Y7, Y7
+	VCMPPS    $0x03, Y4, Y4, Y8
+	VBLENDVPS Y8, Y1, Y4, Y4
+	VPSRLD    $0x10, Y4, Y8
+	VPAND     Y2, Y8, Y8
+	VPADDD    Y3, Y4, Y4
+	VPADDD    Y8, Y4, Y4
+	VPSRLD    $0x10, Y7, Y7
+	VPBLENDW  $0xaa, Y4, Y7, Y7
+	VMOVNTDQ  Y6, (AX)
+	VMOVNTDQ  Y7, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000040, DX
+	SUBQ      $0x00000040, BX
+	JAE       blocks
+
+blocks_done:
+	ADDQ $0x00000040, BX
+	SUBQ $0x00000020, BX
+	JB   vectors_done
+
+vectors:
+	VMOVDQU   (CX), Y4
+	VPSLLD    $0x10, Y4, Y6
+	VPAND     Y0, Y4, Y4
+	VMOVDQU   (DX), Y7
+	VPSLLD    $0x10, Y7, Y8
+	VPAND     Y0, Y7, Y7
+	VADDPS    Y8, Y6, Y6
+	VADDPS    Y7, Y4, Y4
+	VCMPPS    $0x03, Y6, Y6, Y7
+	VBLENDVPS Y7, Y1, Y6, Y6
+	VPSRLD    $0x10, Y6, Y7
+	VPAND     Y2, Y7, Y7
+	VPADDD    Y3, Y6, Y6
+	VPADDD    Y7, Y6, Y6
+	VCMPPS    $0x03, Y4, Y4, Y7
+	VBLENDVPS Y7, Y1, Y4, Y4
+	VPSRLD    $0x10, Y4, Y7
+	VPAND     Y2, Y7, Y7
+	VPADDD    Y3, Y4, Y4
+	VPADDD    Y7, Y4, Y4
+	VPSRLD    $0x10, Y6, Y6
+	VPBLENDW  $0xaa, Y4, Y6, Y6
+	VMOVNTDQ  Y6, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000020, DX
+	SUBQ      $0x00000020, BX
+	JAE       vectors
+
+vectors_done:
+	ADDQ    $0x00000020, BX
+	VMOVDQU Y5, (SI)
+	SFENCE
+	VZEROUPPER
+	RET
 
 // func prodBF16AVX2(dst *byte, a *byte, b *byte, n uintptr)
 // Requires: AVX, AVX2

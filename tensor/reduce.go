@@ -25,6 +25,19 @@ func (o Op) Reduce(t Type, dst, a, b []byte) {
 	}
 }
 
+// ReduceCold is Reduce for a dst that caches can't hold, or that nobody reads soon: where the processor can do so
+// (AVX2; sums), no cache keeps it, nor is first filled with what was there before. It differs in nothing else, and not
+// at all where dst is a or b, which are read into a cache anyway.
+func (o Op) ReduceCold(t Type, dst, a, b []byte) {
+	d := address(dst)
+	if o.code != codeSum && o.code != codeAvg || len(dst) == 0 || d == address(a) || d == address(b) {
+		o.Reduce(t, dst, a, b)
+		return
+	}
+	o.checkReduce(t, dst, a, b)
+	active.reduce[t][codeSum].runCold(dst, a, b)
+}
+
 // Finish completes a reduction of n contributions in place: Avg divides every element by n, the
 // other operations have nothing to do. F64 is divided in float64; the others in float32, where the
 // nearest number stands for an n beyond 2^24, and F16 and BF16 are then rounded to their type. It

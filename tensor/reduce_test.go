@@ -59,7 +59,7 @@ func loopFinish(op Op, typ Type, a []byte, n int) []byte {
 	return dst
 }
 
-// forms runs Reduce into memory apart, into a and into b, and compares with want.
+// forms runs Reduce and ReduceCold into memory apart, into a and into b, and compares with want.
 func forms(t *testing.T, op Op, typ Type, a, b, want []byte, offset int) {
 	t.Helper()
 	n := len(want)
@@ -72,17 +72,21 @@ func forms(t *testing.T, op Op, typ Type, a, b, want []byte, offset int) {
 				offset, form, i, get(typ, a, i), get(typ, b, i), get(typ, g.data, i), get(typ, want, i))
 		}
 	}
-	apart := newGuarded(n, offset)
-	op.Reduce(typ, apart.data, a, b)
-	check("apart", apart)
-	g := newGuarded(n, offset)
-	copy(g.data, a)
-	op.Reduce(typ, g.data, g.data, b)
-	check("dst is a", g)
-	g = newGuarded(n, offset)
-	copy(g.data, b)
-	op.Reduce(typ, g.data, a, g.data)
-	check("dst is b", g)
+	for name, reduce := range map[string]func(Op, Type, []byte, []byte, []byte){
+		"Reduce": Op.Reduce, "ReduceCold": Op.ReduceCold,
+	} {
+		apart := newGuarded(n, offset)
+		reduce(op, typ, apart.data, a, b)
+		check(name+" apart", apart)
+		g := newGuarded(n, offset)
+		copy(g.data, a)
+		reduce(op, typ, g.data, g.data, b)
+		check(name+" into a", g)
+		g = newGuarded(n, offset)
+		copy(g.data, b)
+		reduce(op, typ, g.data, a, g.data)
+		check(name+" into b", g)
+	}
 }
 
 func firstDifference(typ Type, x, y []byte) int {
@@ -128,6 +132,9 @@ func TestReduceAcrossStretches(t *testing.T) {
 				t.Errorf("max %v of %d bytes: element %d differs from the loop",
 					typ, n, firstDifference(typ, got, want))
 			}
+			for _, offset := range []int{0, 8} { // of dst, which cold kernels want to begin at a multiple
+				forms(t, Sum, typ, a[:n], b[:n], loopReduce(Sum, typ, a[:n], b[:n]), offset)
+			}
 			if Avg.Supports(typ) != nil {
 				continue
 			}
@@ -155,10 +162,14 @@ func TestReduceSpecials(t *testing.T) {
 			}
 			dst := AllocBytes(len(a))
 			op.Reduce(typ, dst, a, b)
+			cold := AllocBytes(len(a))
+			op.ReduceCold(typ, cold, a, b)
 			for i := range n * n {
 				x, y := values[i/n], values[i%n]
-				if got, want := get(typ, dst, i), reference(op, typ, x, y); got != want {
-					t.Fatalf("%v %v: %#x op %#x = %#x, want %#x", op, typ, x, y, got, want)
+				for _, result := range [][]byte{dst, cold} {
+					if got, want := get(typ, result, i), reference(op, typ, x, y); got != want {
+						t.Fatalf("%v %v: %#x op %#x = %#x, want %#x", op, typ, x, y, got, want)
+					}
 				}
 			}
 		})

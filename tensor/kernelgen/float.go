@@ -43,7 +43,7 @@ func (e *emitter) binary32() precision {
 // floats emits the kernels of f32 and f64.
 func (e *emitter) floats() {
 	for _, p := range []precision{e.binary64(), e.binary32()} {
-		e.binary("sum"+p.name, "a[i] + b[i]", 8, func() lane { return e.arithmetic(p, p.add) })
+		e.sum("sum"+p.name, "a[i] + b[i]", 8, func() lane { return e.arithmetic(p, p.add) })
 		e.binary("prod"+p.name, "a[i] * b[i]", 8, func() lane { return e.arithmetic(p, p.mul) })
 		e.binary("min"+p.name, "min(a[i], b[i])", 4, func() lane { return e.extreme(p, p.min, p.or) })
 		e.binary("max"+p.name, "max(a[i], b[i])", 4, func() lane { return e.extreme(p, p.max, p.and) })

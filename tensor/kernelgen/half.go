@@ -16,7 +16,7 @@ var nearestEven = operand.Imm(0)
 // halves emits the kernels of f16 and bf16: arithmetic in binary32, rounded once; minimum and
 // maximum on the bits. Only arithmetic of f16 needs F16C.
 func (e *emitter) halves() {
-	e.binary("sumF16", "ToFloat16(a[i].Float32() + b[i].Float32())", 2,
+	e.sum("sumF16", "ToFloat16(a[i].Float32() + b[i].Float32())", 2,
 		func() lane { return e.arithmeticF16(e.VADDPS) })
 	e.binary("prodF16", "ToFloat16(a[i].Float32() * b[i].Float32())", 2,
 		func() lane { return e.arithmeticF16(e.VMULPS) })
@@ -35,7 +35,7 @@ func (e *emitter) halves() {
 	e.binary("maxF16", "maximum(a[i], b[i])", 2,
 		func() lane { return e.extremeHalf(e.VPMAXSW, infF16, nanF16) })
 
-	e.binary("sumBF16", "ToBFloat16(a[i].Float32() + b[i].Float32())", 2,
+	e.sum("sumBF16", "ToBFloat16(a[i].Float32() + b[i].Float32())", 2,
 		func() lane { return e.arithmeticBF16(e.VADDPS) })
 	e.binary("prodBF16", "ToBFloat16(a[i].Float32() * b[i].Float32())", 2,
 		func() lane { return e.arithmeticBF16(e.VMULPS) })

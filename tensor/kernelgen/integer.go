@@ -8,9 +8,9 @@ import (
 // integers emits the kernels of i8, u8, i32, i64 and u64. Sums and products wrap around, so the
 // signed and the unsigned type of a size share one.
 func (e *emitter) integers() {
-	e.simple("sumI8", "a[i] + b[i]", e.VPADDB)
-	e.simple("sumI32", "a[i] + b[i]", e.VPADDD)
-	e.simple("sumI64", "a[i] + b[i]", e.VPADDQ)
+	e.sum("sumI8", "a[i] + b[i]", 8, e.simply(e.VPADDB))
+	e.sum("sumI32", "a[i] + b[i]", 8, e.simply(e.VPADDD))
+	e.sum("sumI64", "a[i] + b[i]", 8, e.simply(e.VPADDQ))
 	e.simple("prodI32", "a[i] * b[i]", e.VPMULLD)
 	e.binary("prodI8", "a[i] * b[i]", 4, e.prod8)
 	e.binary("prodI64", "a[i] * b[i]", 2, e.prod64)
@@ -29,13 +29,18 @@ func (e *emitter) integers() {
 
 // simple emits a kernel whose lane is one instruction.
 func (e *emitter) simple(name, meaning string, instruction func(...operand.Op)) {
-	e.binary(name, meaning, 8, func() lane {
+	e.binary(name, meaning, 8, e.simply(instruction))
+}
+
+// simply prepares nothing for a lane of one instruction.
+func (e *emitter) simply(instruction func(...operand.Op)) func() lane {
+	return func() lane {
 		return func(s ...operand.Mem) reg.VecVirtual {
 			x := e.load(s[0])
 			instruction(s[1], x, x)
 			return x
 		}
-	})
+	}
 }
 
 // prod8 multiplies bytes as 16-bit words, even and odd bytes apart. A product's low byte needs only

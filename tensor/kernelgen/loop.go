@@ -28,6 +28,17 @@ type lane func(sources ...operand.Mem) reg.VecVirtual
 // binary emits func name(dst, a, b *byte, n uintptr). prepare loads what stays in registers and
 // returns the lane; meaning is the loop body that the kernel replaces.
 func (e *emitter) binary(name, meaning string, unroll int, prepare func() lane) {
+	e.reduction(name, meaning, "dst is a, or b, or apart from both.", unroll, false, prepare)
+}
+
+// sum emits what binary does, and a second kernel whose results go past the caches: most of what is large is summed.
+func (e *emitter) sum(name, meaning string, unroll int, prepare func() lane) {
+	e.binary(name, meaning, unroll, prepare)
+	where := fmt.Sprintf("dst, which no cache keeps, begins at a multiple of %d, apart from a and b.", width)
+	e.reduction(name+"Cold", meaning, where, unroll, true, prepare)
+}
+
+func (e *emitter) reduction(name, meaning, where string, unroll int, cold bool, prepare func() lane) {
 	name += suffix
 	e.begin(name, "func(dst, a, b *byte, n uintptr)")
 	e.Doc(
@@ -37,13 +48,13 @@ func (e *emitter) binary(name, meaning string, unroll int, prepare func() lane) 
 		"\t\tdst[i] = "+meaning,
 		"\t}",
 		"",
-		"dst is a, or b, or apart from both.",
+		where,
 	)
 	dst := e.Load(e.Param("dst"), e.GP64())
 	a := e.Load(e.Param("a"), e.GP64())
 	b := e.Load(e.Param("b"), e.GP64())
 	n := e.Load(e.Param("n"), e.GP64())
-	e.loop(dst, []reg.Register{a, b}, n, unroll, prepare())
+	e.loop(dst, []reg.Register{a, b}, n, unroll, cold, prepare())
 }
 
 // unary emits func name(dst *byte, n uintptr, count int).
@@ -60,7 +71,7 @@ func (e *emitter) unary(name, meaning string, unroll int, prepare func(count reg
 	dst := e.Load(e.Param("dst"), e.GP64())
 	n := e.Load(e.Param("n"), e.GP64())
 	count := e.Load(e.Param("count"), e.GP64())
-	e.loop(dst, []reg.Register{dst}, n, unroll, prepare(count))
+	e.loop(dst, []reg.Register{dst}, n, unroll, false, prepare(count))
 }
 
 func (e *emitter) begin(name, signature string) {
@@ -74,8 +85,12 @@ func (e *emitter) begin(name, signature string) {
 // computed first and stored last: they must be read before the loop writes over a source that is
 // also the destination. So no kernel has a scalar end.
 func (e *emitter) loop(
-	dst reg.Register, sources []reg.Register, n reg.Register, unroll int, f lane,
+	dst reg.Register, sources []reg.Register, n reg.Register, unroll int, cold bool, f lane,
 ) {
+	store := e.VMOVDQU
+	if cold {
+		store = e.VMOVNTDQ
+	}
 	at := func(disp int) []operand.Mem {
 		var m []operand.Mem
 		for _, s := range sources {
@@ -106,16 +121,19 @@ func (e *emitter) loop(
 			results = append(results, f(at(i*width)...))
 		}
 		for i, r := range results {
-			e.VMOVDQU(r, operand.Mem{Base: dst, Disp: i * width})
+			store(r, operand.Mem{Base: dst, Disp: i * width})
 		}
 		advance(unroll * width)
 	})
 	e.turns("vectors", n, width, func() {
-		e.VMOVDQU(f(at(0)...), operand.Mem{Base: dst})
+		store(f(at(0)...), operand.Mem{Base: dst})
 		advance(width)
 	})
 
 	e.VMOVDQU(last, operand.Mem{Base: lastAt})
+	if cold {
+		e.SFENCE()
+	}
 	e.VZEROUPPER()
 	e.RET()
 }
