@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -135,7 +137,7 @@ func TestColdCopies(t *testing.T) {
 	for _, g := range grounds {
 		t.Run(g.name, func(t *testing.T) {
 			ctx := testContext(t)
-			const count = coldBytes/3 + 1001 // of bytes: three ranks' make a cold result
+			count := coldBytes()/3 + 1001 // of bytes: three ranks' make a cold result
 			err := together(ranks(t, setting{size: 3, driver: g.driver()}), func(c *Comm) error {
 				part := func(rank int) []uint8 {
 					b := Alloc[uint8](c, count+rank+5)[rank+5:]
@@ -175,6 +177,37 @@ func TestColdCopies(t *testing.T) {
 	}
 }
 
+// TestColdSums makes an all-reduce of which each rank combines a half past the caches, from and to anywhere.
+func TestColdSums(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much memory")
+	}
+	for _, g := range grounds {
+		t.Run(g.name, func(t *testing.T) {
+			ctx := testContext(t)
+			count := coldBytes()/4 + 1001
+			err := together(ranks(t, setting{size: 2, driver: g.driver()}), func(c *Comm) error {
+				send, recv := Alloc[int32](c, count+1)[1:], Alloc[int32](c, count+3)[3:]
+				for i := range send {
+					send[i] = int32(i * (3 + c.rank))
+				}
+				if err := AllReduceInto(ctx, c, recv, send, tensor.Sum); err != nil {
+					return err
+				}
+				for i, x := range recv {
+					if x != int32(7*i) || send[i] != int32(i*(3+c.rank)) {
+						return fmt.Errorf("element %d is %d, want %d; %d was sent", i, x, int32(7*i), send[i])
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // copied counts how payloads are taken.
 type copied struct {
 	transport.Link
@@ -194,10 +227,10 @@ func TestWhatIsCold(t *testing.T) {
 		shows bool
 		cold  bool
 	}{
-		{coldBytes, 0, true, true},
-		{coldBytes - 1, 0, true, false},
-		{coldBytes, 1, true, false},
-		{coldBytes, 0, false, false},
+		{coldBytes(), 0, true, true},
+		{coldBytes() - 1, 0, true, false},
+		{coldBytes(), 1, true, false},
+		{coldBytes(), 0, false, false},
 	} {
 		l, dst := &copied{}, make([]byte, 2)
 		c := &call{plan: plan}
@@ -206,5 +239,52 @@ func TestWhatIsCold(t *testing.T) {
 		if n != 2 || err != nil || (l.peeks > 0) != test.cold || (l.reads > 0) == test.cold || test.cold && dst[1] != 2 {
 			t.Errorf("%+v: %d bytes, %v; %d peeks, %d reads", test, n, err, l.peeks, l.reads)
 		}
+	}
+}
+
+// Only the last sum of a large result goes past the caches.
+func TestWhatIsColdOfSums(t *testing.T) {
+	for _, test := range []struct {
+		bytes int
+		op    tensor.Op
+		kind  schedule.Kind
+		last  bool
+		dst   schedule.Buffer
+		cold  bool
+	}{
+		{coldBytes(), tensor.Sum, schedule.RecvReduce, true, schedule.Out, true},
+		{coldBytes() - 1, tensor.Sum, schedule.RecvReduce, true, schedule.Out, false},
+		{coldBytes(), tensor.Sum, schedule.RecvReduce, false, schedule.Out, false},
+		{coldBytes(), tensor.Sum, schedule.RecvReduce, true, schedule.Scratch, false},
+		{coldBytes(), tensor.Sum, schedule.Recv, true, schedule.Out, false},
+		{coldBytes(), tensor.Avg, schedule.RecvReduce, true, schedule.Out, false}, // it is divided afterwards
+		{coldBytes(), tensor.Max, schedule.RecvReduce, true, schedule.Out, false},
+	} {
+		c := &call{op: test.op}
+		c.buf[schedule.Out] = make([]byte, test.bytes)
+		o := &schedule.Op{Kind: test.kind, Last: test.last, Dst: schedule.Region{Buf: test.dst}}
+		if got := c.coldSum(o); got != test.cold {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
+
+// The last cache is found where Linux describes it, and nothing goes wrong where it doesn't.
+func TestLastCache(t *testing.T) {
+	dir := t.TempDir()
+	if n := lastCache(dir); n != 0 {
+		t.Errorf("an empty directory has a cache of %d bytes", n)
+	}
+	for i, size := range []string{"32K\n", "307200K\n", "2048K\n", "many\n", "512\n", "-1K\n", "99999999999999999999K\n"} {
+		index := filepath.Join(dir, fmt.Sprint("index", i))
+		if err := os.Mkdir(index, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(index, "size"), []byte(size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := lastCache(dir); n != 300<<20 {
+		t.Errorf("the last cache has %d bytes, want 300 MiB", n)
 	}
 }

@@ -172,8 +172,9 @@ func (c *call) combine(left bool, dst, a, b []byte) {
 	c.op.Reduce(c.typ, dst, a, b)
 }
 
-// absorb applies bytes of a message, whole elements at offset off, to the operation that receives it.
-func (c *call) absorb(o *schedule.Op, off int, src []byte) {
+// absorb applies bytes of a message, whole elements at offset off, to the operation that receives it. cold says that
+// what it makes of them is not read soon: see coldSum.
+func (c *call) absorb(o *schedule.Op, off int, src []byte, cold bool) {
 	if c.entry.wire != 0 {
 		c.widen(o, off, src)
 		return
@@ -188,7 +189,11 @@ func (c *call) absorb(o *schedule.Op, off int, src []byte) {
 	for len(src) > 0 {
 		dst := c.part(&o.Dst, off, len(src))
 		a := c.part(&o.A, off, len(dst))
-		c.combine(o.Left, dst[:len(a)], a, src[:len(a)])
+		if cold {
+			c.op.ReduceCold(c.typ, dst[:len(a)], a, src[:len(a)])
+		} else {
+			c.combine(o.Left, dst[:len(a)], a, src[:len(a)])
+		}
 		off, src = off+len(a), src[len(a):]
 	}
 }

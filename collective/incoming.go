@@ -253,7 +253,7 @@ func (e *engine) takeHeld(ch *channel) (moved bool) {
 			return moved
 		}
 		c := cl.call
-		if c.absorb(&c.plan.Ops[cl.link.Recvs[cl.recvAt]], 0, f.data); c.done { // a function has panicked
+		if c.absorb(&c.plan.Ops[cl.link.Recvs[cl.recvAt]], 0, f.data, false); c.done { // a function has panicked
 			return true
 		}
 		e.sum(cl, f.header.Flags, f.data)
