@@ -121,7 +121,8 @@ func modelOf(driver string) (inner, outer topology.Model) {
 func (p *planner) predict(
 	s *speeds, g *schedule.Algorithm, a schedule.Args, w width, chunk int,
 ) (topology.Cost, Prediction) {
-	a.InPlace = false // some ranks may be and others not, and all must predict the same
+	// Some ranks may be in place and others not, and all must predict the same.
+	a.InPlace = g.Collective == schedule.AllReduce
 	cost := w.cost(g, a, chunk)
 	if m := s.model; m != nil || a.Size == 1 {
 		if m == nil {

@@ -104,6 +104,23 @@ func TestPredictCopies(t *testing.T) {
 	}
 }
 
+// TestPredictInPlace: an all-reduce is predicted in place, whether it is or not, where recursive doubling of two
+// ranks copies what comes.
+func TestPredictInPlace(t *testing.T) {
+	f := topology.Assumed(topology.Model{Beta: 1e-9}, topology.Model{})
+	f.Copy = 1
+	for _, inPlace := range []bool{false, true} {
+		p := planner{
+			size: 2, chunkBytes: defaultChunkBytes, profiles: map[profileKey]*schedule.Profile{}, speeds: speeds{fabric: f},
+		}
+		r := &request{coll: schedule.AllReduce, typ: tensor.F32, op: tensor.Sum, count: 1 << 20, inPlace: inPlace}
+		all := p.choices(r, p.args(r))
+		if got := all[best(all)].Algorithm.Name; got != "butterfly" {
+			t.Errorf("in place %v: %s", inPlace, got)
+		}
+	}
+}
+
 // TestPredictWork: of ways to gather or to scatter that take about as long, the one with the least work
 // for a rank is taken, and of those that do not, the fastest.
 func TestPredictWork(t *testing.T) {

@@ -22,8 +22,10 @@ type Round struct {
 	Inner, Outer Traffic // between ranks of one host, and of different hosts
 	Reduced      float64 // the most that one rank reduces, as a share of the vector
 	HostReduced  float64 // the most that the ranks of one host reduce together
-	Copied       float64 // the most that one rank copies inside its memory, as a share of the vector
-	HostCopied   float64 // the most that the ranks of one host copy together
+	// Copied is the most that one rank copies inside its memory, as a share of the vector. What is reduced
+	// there is copied, too: it has come before, and what is reduced as it comes is touched once.
+	Copied     float64
+	HostCopied float64 // the most that the ranks of one host copy together
 }
 
 // Profile is what the programs of all ranks do, apart from the length of the vector.
@@ -206,7 +208,8 @@ func (t *tally) step(p *Program, s *Step, host func(int) int) {
 		}
 		t.reduced[p.Rank] += float64(n)
 		t.hostReduced[at] += float64(n)
-	case Copy:
+	}
+	if s.Kind == Copy || s.Kind == LocalReduce {
 		n := float64(p.elementsOf(s.Dst))
 		t.copied[p.Rank] += n
 		t.hostCopied[at] += n

@@ -78,6 +78,35 @@ func TestProfileCopies(t *testing.T) {
 	}
 }
 
+// TestProfileCopiesOfSums: what is combined as it comes is copied by nobody, what is combined from memory is.
+func TestProfileCopiesOfSums(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		size    int
+		inPlace bool
+		want    float64
+	}{
+		{"recursive-doubling", 2, false, 0},
+		{"recursive-doubling", 2, true, 1}, // the one message goes to scratch
+		{"recursive-doubling", 4, true, 0},
+		{"recursive-doubling", 8, true, 1}, // the first message does
+		{"butterfly", 2, true, 0},
+		{"one-shot", 4, false, 3},
+	} {
+		a, err := schedule.Lookup(schedule.AllReduce, c.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got float64
+		for _, r := range schedule.ProfileOf(a, schedule.Args{Size: c.size, InPlace: c.inPlace}).Rounds {
+			got += float64(r.Times) * r.Copied
+		}
+		if got != c.want {
+			t.Errorf("%s of %d ranks, in place %v, copies %g of a vector, want %g", c.name, c.size, c.inPlace, got, c.want)
+		}
+	}
+}
+
 // TestProfileDepth tells chains of messages from messages that wait for nobody.
 func TestProfileDepth(t *testing.T) {
 	for _, c := range []struct {
