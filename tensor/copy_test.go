@@ -91,11 +91,12 @@ func TestColdKernel(t *testing.T) {
 	} {
 		cold = 0
 		to := dst[test.offset : test.offset+test.bytes]
-		from := a[:test.bytes]
+		x, y := a[:test.bytes], b[:test.bytes]
 		if test.inPlace {
-			from = to
+			test.op.ReduceCold(F32, to, x, to)
+			x = to
 		}
-		test.op.ReduceCold(F32, to, from, b[:test.bytes])
+		test.op.ReduceCold(F32, to, x, y)
 		if cold != test.cold {
 			t.Errorf("%v of %d bytes at %d, in place %v: %d bytes past the caches, want %d", test.op, test.bytes,
 				test.offset, test.inPlace, cold, test.cold)
