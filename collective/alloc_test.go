@@ -129,47 +129,15 @@ func allocations(
 	return n, err
 }
 
-// TestColdCopies makes calls whose results go past the caches, into buffers that begin anywhere.
-func TestColdCopies(t *testing.T) {
+// withMuchMemory runs f on ranks over each driver, unless tests are to be short.
+func withMuchMemory(t *testing.T, size int, f func(context.Context, *Comm) error) {
 	if testing.Short() {
 		t.Skip("much memory")
 	}
 	for _, g := range grounds {
 		t.Run(g.name, func(t *testing.T) {
 			ctx := testContext(t)
-			count := coldBytes()/3 + 1001 // of bytes: three ranks' make a cold result
-			err := together(ranks(t, setting{size: 3, driver: g.driver()}), func(c *Comm) error {
-				part := func(rank int) []uint8 {
-					b := Alloc[uint8](c, count+rank+5)[rank+5:]
-					for i := range b {
-						b[i] = uint8(i*7 + i>>8*13 + rank)
-					}
-					return b
-				}
-				got := Alloc[uint8](c, 3*count+3)[3:]
-				if err := AllGather(ctx, c, got, part(c.rank)); err != nil {
-					return err
-				}
-				for rank := range 3 {
-					if !slices.Equal(got[rank*count:(rank+1)*count], part(rank)) {
-						return fmt.Errorf("the part of rank %d is another", rank)
-					}
-				}
-				for i := range got {
-					got[i] += uint8(c.rank)
-				}
-				if err := AllReduce(ctx, c, got, tensor.Min); err != nil { // rank 0 has the least, but where 256 is passed
-					return err
-				}
-				for rank := range 3 {
-					for i, x := range part(rank) {
-						if y := got[rank*count+i]; y != min(x, x+1, x+2) {
-							return fmt.Errorf("the least of element %d of part %d is %d", i, rank, y)
-						}
-					}
-				}
-				return nil
-			})
+			err := together(ranks(t, setting{size: size, driver: g.driver()}), func(c *Comm) error { return f(ctx, c) })
 			if err != nil {
 				t.Error(err)
 			}
@@ -177,35 +145,61 @@ func TestColdCopies(t *testing.T) {
 	}
 }
 
+// TestColdCopies makes calls whose results go past the caches, into buffers that begin anywhere.
+func TestColdCopies(t *testing.T) {
+	count := coldBytes()/3 + 1001 // of bytes: three ranks' make a cold result
+	withMuchMemory(t, 3, func(ctx context.Context, c *Comm) error {
+		part := func(rank int) []uint8 {
+			b := Alloc[uint8](c, count+rank+5)[rank+5:]
+			for i := range b {
+				b[i] = uint8(i*7 + i>>8*13 + rank)
+			}
+			return b
+		}
+		got := Alloc[uint8](c, 3*count+3)[3:]
+		if err := AllGather(ctx, c, got, part(c.rank)); err != nil {
+			return err
+		}
+		for rank := range 3 {
+			if !slices.Equal(got[rank*count:(rank+1)*count], part(rank)) {
+				return fmt.Errorf("the part of rank %d is another", rank)
+			}
+		}
+		for i := range got {
+			got[i] += uint8(c.rank)
+		}
+		if err := AllReduce(ctx, c, got, tensor.Min); err != nil { // rank 0 has the least, but where 256 is passed
+			return err
+		}
+		for rank := range 3 {
+			for i, x := range part(rank) {
+				if y := got[rank*count+i]; y != min(x, x+1, x+2) {
+					return fmt.Errorf("the least of element %d of part %d is %d", i, rank, y)
+				}
+			}
+		}
+		return nil
+	})
+}
+
 // TestColdSums makes an all-reduce of which each rank combines a half past the caches, from and to anywhere.
 func TestColdSums(t *testing.T) {
-	if testing.Short() {
-		t.Skip("much memory")
-	}
-	for _, g := range grounds {
-		t.Run(g.name, func(t *testing.T) {
-			ctx := testContext(t)
-			count := coldBytes()/4 + 1001
-			err := together(ranks(t, setting{size: 2, driver: g.driver()}), func(c *Comm) error {
-				send, recv := Alloc[int32](c, count+1)[1:], Alloc[int32](c, count+3)[3:]
-				for i := range send {
-					send[i] = int32(i * (3 + c.rank))
-				}
-				if err := AllReduceInto(ctx, c, recv, send, tensor.Sum); err != nil {
-					return err
-				}
-				for i, x := range recv {
-					if x != int32(7*i) || send[i] != int32(i*(3+c.rank)) {
-						return fmt.Errorf("element %d is %d, want %d; %d was sent", i, x, int32(7*i), send[i])
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				t.Error(err)
+	count := coldBytes()/4 + 1001
+	withMuchMemory(t, 2, func(ctx context.Context, c *Comm) error {
+		send, recv := Alloc[int32](c, count+1)[1:], Alloc[int32](c, count+3)[3:]
+		for i := range send {
+			send[i] = int32(i * (3 + c.rank))
+		}
+		if err := AllReduceInto(ctx, c, recv, send, tensor.Sum); err != nil {
+			return err
+		}
+		for i, x := range recv {
+			if x != int32(7*i) || send[i] != int32(i*(3+c.rank)) {
+				return fmt.Errorf("element %d is %d, want %d; %d was sent", i, x, int32(7*i), send[i])
 			}
-		})
-	}
+		}
+		return nil
+	})
 }
 
 // copied counts how payloads are taken.
@@ -250,20 +244,22 @@ func TestWhatIsColdOfSums(t *testing.T) {
 		kind  schedule.Kind
 		last  bool
 		dst   schedule.Buffer
+		shows bool
 		cold  bool
 	}{
-		{coldBytes(), tensor.Sum, schedule.RecvReduce, true, schedule.Out, true},
-		{coldBytes() - 1, tensor.Sum, schedule.RecvReduce, true, schedule.Out, false},
-		{coldBytes(), tensor.Sum, schedule.RecvReduce, false, schedule.Out, false},
-		{coldBytes(), tensor.Sum, schedule.RecvReduce, true, schedule.Scratch, false},
-		{coldBytes(), tensor.Sum, schedule.Recv, true, schedule.Out, false},
-		{coldBytes(), tensor.Avg, schedule.RecvReduce, true, schedule.Out, false}, // it is divided afterwards
-		{coldBytes(), tensor.Max, schedule.RecvReduce, true, schedule.Out, false},
+		{coldBytes(), tensor.Sum, schedule.RecvReduce, true, schedule.Out, true, true},
+		{coldBytes(), tensor.Sum, schedule.RecvReduce, true, schedule.Out, false, false},
+		{coldBytes() - 1, tensor.Sum, schedule.RecvReduce, true, schedule.Out, true, false},
+		{coldBytes(), tensor.Sum, schedule.RecvReduce, false, schedule.Out, true, false},
+		{coldBytes(), tensor.Sum, schedule.RecvReduce, true, schedule.Scratch, true, false},
+		{coldBytes(), tensor.Sum, schedule.Recv, true, schedule.Out, true, false},
+		{coldBytes(), tensor.Avg, schedule.RecvReduce, true, schedule.Out, true, false}, // it is divided afterwards
+		{coldBytes(), tensor.Max, schedule.RecvReduce, true, schedule.Out, true, false},
 	} {
 		c := &call{op: test.op}
 		c.buf[schedule.Out] = make([]byte, test.bytes)
 		o := &schedule.Op{Kind: test.kind, Last: test.last, Dst: schedule.Region{Buf: test.dst}}
-		if got := c.coldSum(o); got != test.cold {
+		if got := c.coldSum(&inLink{shows: test.shows}, o); got != test.cold {
 			t.Errorf("%+v: %v", test, got)
 		}
 	}

@@ -28,7 +28,8 @@ type Explanation struct {
 }
 
 // Explain tells how c would make a call of count elements, or elements per rank's block, as
-// schedule.Args counts them; a reduction is taken to be a sum. It sends nothing.
+// schedule.Args counts them; a reduction is taken to be a sum, and an all-reduce to be in place, as it is when
+// an algorithm is chosen for it. It sends nothing.
 func (c *Comm) Explain(coll schedule.Collective, t tensor.Type, count int) (*Explanation, error) {
 	r := request{coll: coll, typ: t, count: count}
 	if count < 0 || !t.Valid() || len(schedule.Algorithms(coll)) == 0 {

@@ -99,7 +99,7 @@ func (e *engine) receive(cl *callLink, l *inLink, flags transport.Flags) (moved,
 			var b []byte
 			if b, err = l.Peek(); len(b) >= elem {
 				took = min(len(b)-len(b)%elem, n-cl.got)
-				if c.absorb(o, cl.got, b[:took], l.shows && c.coldSum(o)); c.done { // a function has panicked
+				if c.absorb(o, cl.got, b[:took], c.coldSum(l, o)); c.done { // a function has panicked
 					return true, false, nil
 				}
 				e.sum(cl, flags, b[:took])

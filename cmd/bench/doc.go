@@ -60,7 +60,8 @@
 // with the parts of the prediction: latency, path (the busiest rank) and host (what all ranks of a
 // host keep it busy with). It ends with how often the two are within a factor of 2. What a call
 // takes is the median of the means of some batches of calls, of which each finds other values to send
-// than the last did, so that caches of other ranks do not have them; a rooted call is predicted and measured
+// than the last did, so that caches of other ranks do not have them; it is made out of place, though an
+// all-reduce is predicted in place, which differs where its algorithm copies there; a rooted call is predicted and measured
 // together with the smallest call the other way, for else a root would run ahead. -algo looks at an
 // algorithm that would not be chosen, -chunk at another cut. TUTTI_TUNE=fresh measures the links
 // first, whatever is known of them.
